@@ -1,0 +1,40 @@
+# The table of contents one can run. `make setup` is implied by all others.
+.PHONY: setup demo test test-slow check format constraints clean
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+setup: .venv/ready  ## install everything into .venv
+
+.venv/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv || python3 -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup  ## serve, tune 64 rows on the bundled model, compare answers before and after
+	$(BIN)/python examples/demo.py
+
+test: setup  ## the tests that fit in ten minutes on two cores
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup  ## the tests that take minutes each
+	$(BIN)/python -m pytest -m slow
+
+check: setup  ## style, types, layers and sizes, in under a minute
+	$(BIN)/ruff format --check src tests examples recipes
+	$(BIN)/ruff check src tests examples recipes
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/test_house.py
+
+format: setup  ## let ruff write what `check` asks for
+	$(BIN)/ruff format src tests examples recipes
+	$(BIN)/ruff check --fix src tests examples recipes
+
+constraints:  ## resolve the newest versions into constraints.txt, for every platform
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --no-emit-index-url --no-annotate --quiet --output-file constraints.txt pyproject.toml
+
+clean:  ## forget what was built
+	rm -rf .venv build dist .pytest_cache .ruff_cache

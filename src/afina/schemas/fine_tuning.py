@@ -1,0 +1,144 @@
+"""Fine-tuning jobs, their events and their checkpoints, field by field as OpenAI's."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from afina.schemas.bounds import AutoFloat, AutoInt, Metadata, Seed, Suffix
+from afina.schemas.record import Record, Request, internal
+
+JobStatus = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
+FINAL: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
+
+Epochs = Annotated[int | Literal["auto"], AutoInt(1, 50)]
+BatchSize = Annotated[int | Literal["auto"], AutoInt(1, 256)]
+RateMultiplier = Annotated[float | Literal["auto"], AutoFloat(above=0, most=1e6)]
+
+
+class SupervisedHyperparameters(Request):
+    """Numbers, or "auto" until the job's plan resolves them."""
+
+    n_epochs: Epochs = "auto"
+    batch_size: BatchSize = "auto"
+    learning_rate_multiplier: RateMultiplier = "auto"
+
+
+class Supervised(Request):
+    """Next-token loss on the assistant's words."""
+
+    hyperparameters: SupervisedHyperparameters = SupervisedHyperparameters()
+
+
+class SupervisedMethod(Request):
+    """The sibling objects of other methods may be present: only the one that `type` names counts."""
+
+    type: Literal["supervised"]
+    supervised: Supervised = Supervised()
+    dpo: dict[str, Any] | None = Field(None, exclude=True)
+    reinforcement: dict[str, Any] | None = Field(None, exclude=True)
+
+
+Method = SupervisedMethod  # becomes a union on `type` with the other methods
+
+
+class Adapter(Request):
+    """Low-rank adapter: `alpha / rank` scales its contribution."""
+
+    rank: Annotated[int, Field(ge=1, le=256)] = 16
+    alpha: Annotated[float, Field(gt=0, le=1024)] = 32.0
+
+
+class JobOptions(Request):
+    """What Afina offers beyond OpenAI's fields, in a request's `afina` object."""
+
+    adapter: Adapter = Adapter()
+    max_length: Annotated[int, Field(ge=16, le=1_048_576)] | None = None
+
+
+class CreateJob(Request):
+    """The body of `POST /fine_tuning/jobs`."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    training_file: Annotated[str, Field(min_length=1, max_length=256)]
+    validation_file: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    suffix: Suffix | None = None
+    seed: Seed | None = None
+    metadata: Metadata | None = None
+    method: Method | None = None
+    hyperparameters: SupervisedHyperparameters | None = None
+    integrations: list[dict[str, Any]] | None = None
+    afina: JobOptions = JobOptions()
+
+
+class JobError(Record):
+    """Why a job failed; `param` names the file that was at fault."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+class FineTuningJob(Record):
+    """What a user asked for, and what has become of it."""
+
+    id: str
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    finished_at: int | None = None
+    estimated_finish: int | None = None
+    model: str
+    fine_tuned_model: str | None = None
+    organization_id: str
+    status: JobStatus
+    training_file: str
+    validation_file: str | None = None
+    result_files: list[str] = []
+    trained_tokens: int | None = None
+    seed: int
+    error: JobError | None = None
+    hyperparameters: SupervisedHyperparameters
+    method: Method
+    integrations: list[dict[str, Any]] | None = None
+    metadata: dict[str, str] | None = None
+    user_provided_suffix: str | None = None
+    afina: dict[str, Any] = {}
+    project_id: str = internal("")  # type: ignore[assignment]
+    requested_model: str = internal("")  # type: ignore[assignment]
+
+
+class StepMetrics(Record):
+    """Figures of one step; keys only where they exist."""
+
+    step: int
+    total_steps: int | None = None
+    train_loss: float | None = None
+    train_mean_token_accuracy: float | None = None
+    valid_loss: float | None = None
+    valid_mean_token_accuracy: float | None = None
+    full_valid_loss: float | None = None
+    full_valid_mean_token_accuracy: float | None = None
+
+
+class JobEvent(Record):
+    """One line of a job's history; numbers are contiguous within a job."""
+
+    id: str
+    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
+    created_at: int
+    level: Literal["info", "warn", "error"] = "info"
+    message: str
+    type: Literal["message", "metrics"] = "message"
+    data: dict[str, Any] | None = None
+    number: int = internal(0)  # type: ignore[assignment]
+
+
+class JobCheckpoint(Record):
+    """A model as it was at the end of an epoch."""
+
+    id: str
+    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
+    created_at: int
+    fine_tuned_model_checkpoint: str
+    fine_tuning_job_id: str
+    step_number: int
+    metrics: dict[str, float]

@@ -1,0 +1,47 @@
+"""Models: bases that the operator registered, and what jobs made of them."""
+
+from typing import Literal
+
+from afina.schemas.record import Record, internal
+
+ModelKind = Literal["base", "tuned", "checkpoint"]
+ModelStatus = Literal["ready", "held", "deleted"]
+
+
+class Model(Record):
+    """A model that can be named in a request. A base has `source`, all others a manifest in `models/{key}/`."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+    shutdown_date: str | None = None
+    project_id: str | None = internal()  # type: ignore[assignment]
+    kind: ModelKind = internal("base")  # type: ignore[assignment]
+    status: ModelStatus = internal("ready")  # type: ignore[assignment]
+    base: str = internal("")  # type: ignore[assignment]
+    source: str = internal("")  # type: ignore[assignment]
+    key: str = internal("")  # type: ignore[assignment]
+    manifest_sha256: str = internal("")  # type: ignore[assignment]
+    job_id: str | None = internal()  # type: ignore[assignment]
+
+    @property
+    def folder(self) -> str:
+        """The blob prefix of its files; a base has none."""
+        return f"models/{self.key}"
+
+
+class Manifest(Record):
+    """What a tuned model is: written last, so that a folder with a manifest is whole."""
+
+    model: str
+    base: str
+    base_sha256: str
+    job: str
+    step: int
+    files: dict[str, str]
+    training_file_sha256: str
+    validation_file_sha256: str | None
+    seed: int
+    spec: dict[str, object]
+    versions: dict[str, str]

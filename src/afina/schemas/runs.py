@@ -1,0 +1,109 @@
+"""What a worker tells a host to run, and what a run tells its worker: files in the run folder."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from afina.schemas.fine_tuning import StepMetrics
+from afina.schemas.record import Record
+
+
+class LoraSpec(Record):
+    """The adapter that a run trains."""
+
+    rank: int
+    alpha: float
+
+
+class RunSpec(Record):
+    """One execution of a job with everything resolved, nothing "auto": the same spec gives the same bytes.
+
+    Paths are absolute. `folder` is written by this run alone; `resume` is a resume point of an earlier
+    run of the same job, `start` the adapter folder of the tuned model that this job continues.
+    `token_budget` counts the tokens of one training pass (a micro-batch).
+    """
+
+    job: str
+    fence: int
+    folder: str
+    method: Literal["supervised"]
+    base: str
+    training_tokens: str
+    validation_tokens: str | None
+    start: str | None
+    resume: str | None
+    seed: int
+    n_epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    max_grad_norm: float
+    lora: LoraSpec
+    token_budget: int
+    validate_every: int
+    dtype: Literal["float32", "bfloat16"]
+    threads: int
+
+    @property
+    def adapter(self) -> str:
+        """The adapter's name in the engine: a resumed run never meets the remains of its predecessor."""
+        return f"{self.job}.{self.fence}"
+
+
+class Started(Record):
+    """The run is on its way; `step` is the number of steps already done by its predecessors."""
+
+    kind: Literal["started"] = "started"
+    step: int
+    total_steps: int
+
+
+class Stepped(Record):
+    """One optimizer step was taken."""
+
+    kind: Literal["step"] = "step"
+    metrics: StepMetrics
+
+
+class CheckpointSaved(Record):
+    """An epoch ended and its adapter lies in `path`, relative to the run folder."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    path: str
+    metrics: StepMetrics
+
+
+class ResumePointSaved(Record):
+    """Another run could go on from here; `path` is relative to the run folder."""
+
+    kind: Literal["resume_point"] = "resume_point"
+    step: int
+    path: str
+
+
+class Finished(Record):
+    """The last word of a run that went to its end; `path` holds the adapter."""
+
+    kind: Literal["finished"] = "finished"
+    step: int
+    path: str
+
+
+class Stopped(Record):
+    """The last word of a run that was told to stop, after its last resume point."""
+
+    kind: Literal["stopped"] = "stopped"
+    step: int
+
+
+class Failed(Record):
+    """The last word of a run that cannot go on, and that a retry would not mend."""
+
+    kind: Literal["failed"] = "failed"
+    code: str
+    message: str
+
+
+RunEvent = Started | Stepped | CheckpointSaved | ResumePointSaved | Finished | Stopped | Failed
+run_event: TypeAdapter[RunEvent] = TypeAdapter(Annotated[RunEvent, Field(discriminator="kind")])

@@ -1,0 +1,76 @@
+"""How this installation is deployed: flag over environment over default. What is decided while it runs is a row."""
+
+import os
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal, get_type_hints
+
+from afina.errors import AfinaError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One field, one variable: `data` is `AFINA_DATA`, `runs_per_host` is `AFINA_RUNS_PER_HOST`."""
+
+    data: Path = Path("afina-data")
+    host: str = "127.0.0.1"
+    port: int = 8400
+    database_url: str = ""  # empty: SQLite in the data directory
+    environment: Literal["development", "production"] = "development"
+    api_key: str = ""  # becomes the owner's key when the data directory is new
+    workers: int = 1
+    runs_per_host: int = 4
+    threads: int = 0  # of the engine; 0: all cores
+    memory_budget_mib: int = 0  # of all hosts together; 0: three quarters of the machine's
+    lease_seconds: float = 15.0
+    host_start_seconds: float = 60.0  # how long a caller waits for a host
+    max_file_bytes: int = 512 * 1024 * 1024
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.workers <= 64:
+            raise AfinaError(f"workers must be between 0 and 64, not {self.workers}")
+        if self.environment not in ("development", "production"):
+            raise AfinaError("AFINA_ENV must be 'development' or 'production'")
+
+    @property
+    def database(self) -> str:
+        """The URL of the rows."""
+        return self.database_url or f"sqlite:///{self.data.absolute() / 'afina.db'}"
+
+    @property
+    def engine_threads(self) -> int:
+        """How many cores one engine computes on."""
+        return self.threads or os.cpu_count() or 1
+
+    def with_flags(self, **flags: object) -> "Settings":
+        """A copy in which each flag that was given (is not None) wins."""
+        return replace(self, **{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables by which a child process gets the same settings; the first key stays with us."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "api_key"}
+        return {variable(name): str(value) for name, value in values.items()}
+
+
+def variable(name: str) -> str:
+    """The environment's name of a field."""
+    return "AFINA_ENV" if name == "environment" else f"AFINA_{name.upper()}"
+
+
+def from_environment(environ: dict[str, str] | None = None) -> Settings:
+    """Settings from `AFINA_*`; a value that is no number where one is needed is refused by name."""
+    environ = dict(os.environ) if environ is None else environ
+    types = get_type_hints(Settings)
+    given = {name: environ[variable(name)] for name in types if environ.get(variable(name))}
+    return Settings(**{name: parse(name, types[name], text) for name, text in given.items()})
+
+
+def parse(name: str, kind: type, text: str) -> object:
+    """One variable's text as its field's type."""
+    if kind not in (int, float, Path):
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        raise AfinaError(f"{variable(name)} must be a number, and it is not") from None
