@@ -6,9 +6,11 @@
     |   +-- PermissionDenied       403  a valid key that may not do this
     |   +-- NotFound               404  not there, or not yours (the two look alike)
     |   +-- MethodNotAllowed       405
+    |   +-- RequestTimeout         408
     |   +-- RequestTooLarge        413
     |   +-- UnsupportedMediaType   415
     |   +-- RateLimited            429
+    |   +-- HeadersTooLarge        431
     +-- DataError              a line of a file is not right; fails the job, never the request
     +-- RunFailed              a run ended without a model; becomes `job.error`
     +-- FenceLost              somebody else holds the work now: stop writing
@@ -68,6 +70,13 @@ class MethodNotAllowed(InvalidRequest):
     code = "method_not_allowed"
 
 
+class RequestTimeout(InvalidRequest):
+    """The rest of a body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
 class RequestTooLarge(InvalidRequest):
     """More bytes than this operation takes."""
 
@@ -90,6 +99,13 @@ class RateLimited(InvalidRequest):
     code = "rate_limit_exceeded"
 
 
+class HeadersTooLarge(InvalidRequest):
+    """More header bytes, or more headers, than a request may have."""
+
+    status = 431
+    code = "request_header_fields_too_large"
+
+
 class DataError(AfinaError):
     """A problem in an uploaded file: it ends a job as `failed`, its wording is OpenAI's.
 
@@ -99,8 +115,15 @@ class DataError(AfinaError):
     status = 400
     type = "invalid_request_error"
 
-    def __init__(self, message: str, *, line: int | None = None, field: str | None = None, cure: str = "",
-                 code: str = "invalid_training_file"):
+    def __init__(
+        self,
+        message: str,
+        *,
+        line: int | None = None,
+        field: str | None = None,
+        cure: str = "",
+        code: str = "invalid_training_file",
+    ):
         super().__init__(message, code=code)
         self.line = line
         self.field = field

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from afina.errors import AfinaError
 
@@ -43,9 +43,9 @@ class Settings:
         """How many cores one engine computes on."""
         return self.threads or os.cpu_count() or 1
 
-    def with_flags(self, **flags: object) -> "Settings":
+    def with_flags(self, **flags: Any) -> "Settings":
         """A copy in which each flag that was given (is not None) wins."""
-        return replace(self, **{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+        return replace(self, **{name: value for name, value in flags.items() if value is not None})
 
     def to_environment(self) -> dict[str, str]:
         """The variables by which a child process gets the same settings; the first key stays with us."""
@@ -63,7 +63,8 @@ def from_environment(environ: dict[str, str] | None = None) -> Settings:
     environ = dict(os.environ) if environ is None else environ
     types = get_type_hints(Settings)
     given = {name: environ[variable(name)] for name in types if environ.get(variable(name))}
-    return Settings(**{name: parse(name, types[name], text) for name, text in given.items()})
+    values: dict[str, Any] = {name: parse(name, types[name], text) for name, text in given.items()}
+    return Settings(**values)
 
 
 def parse(name: str, kind: type, text: str) -> object:

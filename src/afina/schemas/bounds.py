@@ -23,7 +23,8 @@ class AutoInt:
         """The value itself, or an error that names the range."""
         if value == "auto" or (type(value) is int and self.least <= value <= self.most):
             return value
-        raise PydanticCustomError("invalid_value", f"Expected integer {self.least}-{self.most} or 'auto'")
+        limits = {"least": self.least, "most": self.most}
+        raise PydanticCustomError("invalid_value", "Expected integer {least}-{most} or 'auto'", limits)
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,21 @@ class AutoFloat:
         """The value itself, or an error that names the range."""
         if value == "auto":
             return value
-        if type(value) in (int, float) and math.isfinite(value) and self.above < value <= self.most:  # type: ignore[arg-type, operator]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and math.isfinite(value) and self.above < value <= self.most:
             return value
-        raise PydanticCustomError("invalid_value", f"Expected a number > {self.above:g} and <= {self.most:g} or 'auto'")
+        limits = {"above": f"{self.above:g}", "most": f"{self.most:g}"}
+        raise PydanticCustomError(
+            "invalid_value", "Expected a number > {above} and <= {most} or 'auto'", limits
+        )
 
 
 def check_suffix(value: str) -> str:
     """1 to 64 letters, digits, `-` and `_`: the suffix becomes part of a model's name."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
-        raise PydanticCustomError("invalid_value", "suffix may contain letters, digits, - and _, 1 to 64 of them")
+        raise PydanticCustomError(
+            "invalid_value", "suffix may contain letters, digits, - and _, 1 to 64 of them"
+        )
     return value
 
 

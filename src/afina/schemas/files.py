@@ -19,8 +19,8 @@ class FileObject(Record):
     purpose: str
     status: Literal["uploaded", "processed", "error"] = "processed"
     status_details: str | None = None
-    project_id: str = internal("")  # type: ignore[assignment]
-    sha256: str = internal("")  # type: ignore[assignment]
+    project_id: str = internal("")
+    sha256: str = internal("")
 
     @property
     def blob(self) -> str:

@@ -34,8 +34,8 @@ class SupervisedMethod(Request):
 
     type: Literal["supervised"]
     supervised: Supervised = Supervised()
-    dpo: dict[str, Any] | None = Field(None, exclude=True)
-    reinforcement: dict[str, Any] | None = Field(None, exclude=True)
+    dpo: dict[str, Any] | None = Field(default=None, exclude=True)
+    reinforcement: dict[str, Any] | None = Field(default=None, exclude=True)
 
 
 Method = SupervisedMethod  # becomes a union on `type` with the other methods
@@ -55,6 +55,25 @@ class JobOptions(Request):
     max_length: Annotated[int, Field(ge=16, le=1_048_576)] | None = None
 
 
+WandbName = Annotated[str, Field(pattern=r"^[^/\x00-\x1f]{1,128}$")]
+
+
+class Wandb(Request):
+    """Where a run's figures are also shown."""
+
+    project: WandbName
+    name: WandbName | None = None
+    entity: WandbName | None = None
+    tags: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] | None = None
+
+
+class Integration(Request):
+    """Somebody else who is told about a job."""
+
+    type: Literal["wandb"]
+    wandb: Wandb
+
+
 class CreateJob(Request):
     """The body of `POST /fine_tuning/jobs`."""
 
@@ -66,7 +85,7 @@ class CreateJob(Request):
     metadata: Metadata | None = None
     method: Method | None = None
     hyperparameters: SupervisedHyperparameters | None = None
-    integrations: list[dict[str, Any]] | None = None
+    integrations: Annotated[list[Integration], Field(max_length=5)] | None = None
     afina: JobOptions = JobOptions()
 
 
@@ -102,8 +121,8 @@ class FineTuningJob(Record):
     metadata: dict[str, str] | None = None
     user_provided_suffix: str | None = None
     afina: dict[str, Any] = {}
-    project_id: str = internal("")  # type: ignore[assignment]
-    requested_model: str = internal("")  # type: ignore[assignment]
+    project_id: str = internal("")
+    requested_model: str = internal("")
 
 
 class StepMetrics(Record):
@@ -129,7 +148,7 @@ class JobEvent(Record):
     message: str
     type: Literal["message", "metrics"] = "message"
     data: dict[str, Any] | None = None
-    number: int = internal(0)  # type: ignore[assignment]
+    number: int = internal(0)
 
 
 class JobCheckpoint(Record):

@@ -16,14 +16,14 @@ class Model(Record):
     created: int
     owned_by: str
     shutdown_date: str | None = None
-    project_id: str | None = internal()  # type: ignore[assignment]
-    kind: ModelKind = internal("base")  # type: ignore[assignment]
-    status: ModelStatus = internal("ready")  # type: ignore[assignment]
-    base: str = internal("")  # type: ignore[assignment]
-    source: str = internal("")  # type: ignore[assignment]
-    key: str = internal("")  # type: ignore[assignment]
-    manifest_sha256: str = internal("")  # type: ignore[assignment]
-    job_id: str | None = internal()  # type: ignore[assignment]
+    project_id: str | None = internal()
+    kind: ModelKind = internal("base")
+    status: ModelStatus = internal("ready")
+    base: str = internal("")
+    source: str = internal("")
+    key: str = internal("")
+    manifest_sha256: str = internal("")
+    job_id: str | None = internal()
 
     @property
     def folder(self) -> str:
@@ -38,7 +38,6 @@ class Manifest(Record):
     base: str
     base_sha256: str
     job: str
-    step: int
     files: dict[str, str]
     training_file_sha256: str
     validation_file_sha256: str | None

@@ -1,6 +1,6 @@
 """What all objects here share: records are frozen, requests refuse unknown fields."""
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,7 +15,7 @@ class Record(BaseModel):
         return self.model_dump(mode="json")
 
 
-def internal(default: object = None) -> object:
+def internal(default: object = None) -> Any:
     """A field of the record that is not part of the wire's object, such as the project it belongs to."""
     return Field(default, exclude=True)
 

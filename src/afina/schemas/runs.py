@@ -50,6 +50,12 @@ class RunSpec(Record):
         """The adapter's name in the engine: a resumed run never meets the remains of its predecessor."""
         return f"{self.job}.{self.fence}"
 
+    def recipe(self) -> dict[str, object]:
+        """What decides the numbers: the spec without places and without where a broken run went on."""
+        return self.model_dump(
+            exclude={"job", "fence", "folder", "resume", "training_tokens", "validation_tokens"}
+        )
+
 
 class Started(Record):
     """The run is on its way; `step` is the number of steps already done by its predecessors."""

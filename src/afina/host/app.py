@@ -1,0 +1,128 @@
+"""The host's door: runs in, tokens out."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from afina.data.render import Renderer
+from afina.engine.engine import Engine
+from afina.errors import AfinaError
+from afina.host.adapters import Adapters
+from afina.host.completions import Completions
+from afina.host.runs import Runs
+from afina.schemas.completions import Completion, CompletionRequest, LoadAdapter, StartRun, UnloadAdapter
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """What the routes use, there as soon as the base model is loaded."""
+
+    runs: Runs
+    adapters: Adapters
+    completions: Completions
+
+
+def create_app(source: Path, *, name: str, dtype: str, threads: int) -> FastAPI:
+    """One base model's server; it answers once the model is loaded."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        engine = await Engine.open(source, dtype=dtype, threads=threads)
+        runs, adapters = Runs(engine), Adapters(engine)
+        app.state.rooms = Rooms(runs, adapters, Completions(engine, adapters, Renderer(source), base=name))
+        yield
+        await runs.close()
+        await engine.close()
+
+    app = FastAPI(title=f"afina host of {name}", lifespan=lifespan, openapi_url=None)
+    app.include_router(router)
+    app.add_exception_handler(AfinaError, refuse)
+    return app
+
+
+def rooms_of(request: Request) -> Rooms:
+    """The rooms of the host that got this request."""
+    return request.app.state.rooms
+
+
+HostRooms = Annotated[Rooms, Depends(rooms_of)]
+router = APIRouter()
+
+
+@router.get("/health")
+async def health(rooms: HostRooms) -> dict[str, list[str]]:
+    """What the host is doing."""
+    return {"runs": list(rooms.runs.tasks), "adapters": list(rooms.adapters.users)}
+
+
+@router.post("/runs")
+async def start_run(request: StartRun, rooms: HostRooms) -> dict[str, str]:
+    """Start a run."""
+    rooms.runs.start(Path(request.spec))
+    return {}
+
+
+@router.post("/runs/{job}/stop")
+async def stop_run(job: str, rooms: HostRooms) -> dict[str, str]:
+    """Ask a run to stop after its next step."""
+    rooms.runs.stop(job)
+    return {}
+
+
+@router.post("/v1/load_lora_adapter")
+async def load_adapter(request: LoadAdapter, rooms: HostRooms) -> dict[str, str]:
+    """Make an adapter answer under a name."""
+    await rooms.adapters.load(request.lora_name, Path(request.lora_path))
+    return {}
+
+
+@router.post("/v1/unload_lora_adapter")
+async def unload_adapter(request: UnloadAdapter, rooms: HostRooms) -> dict[str, str]:
+    """Forget an adapter."""
+    await rooms.adapters.unload(request.lora_name)
+    return {}
+
+
+@router.post("/v1/completions")
+async def complete(request: CompletionRequest, rooms: HostRooms) -> Response:
+    """Continue a prompt, whole or streamed."""
+    if not request.stream:
+        return JSONResponse((await rooms.completions.whole(request)).wire())
+    stream = rooms.completions.stream(request)
+    first = await anext(stream)  # an unknown model is a 404, not a broken stream
+    return StreamingResponse(server_sent(first, stream), media_type="text/event-stream")
+
+
+async def refuse(_: Request, error: Exception) -> JSONResponse:
+    """A refusal in the words of the API, so that serving can pass it on."""
+    assert isinstance(error, AfinaError)
+    return JSONResponse(error_body(error), status_code=error.status)
+
+
+async def server_sent(first: Completion, rest: AsyncGenerator[Completion]) -> AsyncIterator[str]:
+    """Chunks as server-sent events; what breaks on the way is an event too, and then `[DONE]` is missing."""
+    yield event(first)
+    try:
+        async with aclosing(rest):
+            async for chunk in rest:
+                yield event(chunk)
+    except AfinaError as error:
+        yield f"data: {json.dumps(error_body(error))}\n\n"
+        return
+    yield "data: [DONE]\n\n"
+
+
+def event(chunk: Completion) -> str:
+    """One server-sent event."""
+    return f"data: {chunk.model_dump_json()}\n\n"
+
+
+def error_body(error: AfinaError) -> dict[str, dict[str, str | None]]:
+    """The API's error object."""
+    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}

@@ -1,0 +1,154 @@
+"""From a prompt of token ids to text: decoding, stop strings, several choices at once, whole or streamed."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+
+from afina.data.render import Renderer
+from afina.engine.engine import Engine
+from afina.engine.types import SamplingParams, Token
+from afina.host.adapters import Adapters
+from afina.host.stops import StopStrings
+from afina.schemas.completions import (
+    Completion,
+    CompletionChoice,
+    CompletionLogprobs,
+    CompletionRequest,
+    CompletionUsage,
+)
+
+SEED_STRIDE = 0x9E3779B9  # choices of one request draw from seeds this far apart
+
+
+class Completions:
+    """Answers completion requests on the base and on loaded adapters."""
+
+    def __init__(self, engine: Engine, adapters: Adapters, renderer: Renderer, *, base: str):
+        self.engine = engine
+        self.adapters = adapters
+        self.renderer = renderer
+        self.base = base
+
+    async def whole(self, request: CompletionRequest) -> Completion:
+        """All choices, complete."""
+        parts: list[list[CompletionChoice]] = [[] for _ in range(request.n)]
+        async with aclosing(self.stream(request)) as chunks:
+            async for chunk in chunks:
+                for choice in chunk.choices:
+                    parts[choice.index].append(choice)
+        return Completion(
+            model=request.model,
+            choices=[joined(part) for part in parts],
+            usage=usage(request, sum(len(choice.token_ids) for part in parts for choice in part)),
+        )
+
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Completion]:
+        """A chunk for each token as soon as it exists, choices interleaved; the usage last.
+
+        The first chunk is empty: it says that the model is here and the request accepted.
+        """
+        async with AsyncExitStack() as stack:
+            if request.model != self.base:
+                await stack.enter_async_context(self.adapters.using(request.model))
+            yield Completion(model=request.model, choices=[])
+            produced = 0
+            async with aclosing(interleaved([self.choice(request, i) for i in range(request.n)])) as choices:
+                async for choice in choices:
+                    produced += len(choice.token_ids)
+                    yield Completion(model=request.model, choices=[choice])
+            yield Completion(model=request.model, choices=[], usage=usage(request, produced))
+
+    async def choice(self, request: CompletionRequest, index: int) -> AsyncGenerator[CompletionChoice]:
+        """One choice, token by token; the last piece says why it ends."""
+        decoder, stops = self.renderer.stream_decoder(), StopStrings(request.stop)
+        if request.max_tokens == 0:
+            yield CompletionChoice(index=index, text="", finish_reason="length")
+            return
+        adapter = None if request.model == self.base else request.model
+        tokens = self.engine.sample(adapter, request.prompt, self.sampling(request, index))
+        async with aclosing(tokens):
+            async for token in tokens:
+                text = stops.feed(decoder.feed(token.id))
+                if token.finish and not stops.found:
+                    text += stops.feed(decoder.flush()) + stops.flush()
+                yield CompletionChoice(
+                    index=index,
+                    text=text,
+                    finish_reason="stop" if stops.found else token.finish,
+                    token_ids=[token.id],
+                    logprobs=None if request.logprobs is None else self.logprobs(token),
+                )
+                if stops.found:
+                    return
+
+    def sampling(self, request: CompletionRequest, index: int) -> SamplingParams:
+        """The engine's parameters for one of the request's choices."""
+        seed = secrets.randbits(63) if request.seed is None else request.seed
+        return SamplingParams(
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            seed=seed + index * SEED_STRIDE,
+            stop_ids=tuple({*self.renderer.stop_ids, *request.stop_token_ids}),
+            logprobs=request.logprobs,
+        )
+
+    def logprobs(self, token: Token) -> CompletionLogprobs:
+        """A token's log-probability and its alternatives, spelt out."""
+        return CompletionLogprobs(
+            tokens=[self.renderer.decode([token.id])],
+            token_logprobs=[token.logprob],
+            top_logprobs=[{self.renderer.decode([id]): logprob for id, logprob in token.top}],
+        )
+
+
+async def interleaved(streams: list[AsyncGenerator[CompletionChoice]]) -> AsyncGenerator[CompletionChoice]:
+    """Items of all streams in the order in which they appear; leaving early ends every stream."""
+    queue: asyncio.Queue[CompletionChoice | None] = asyncio.Queue()
+
+    async def drain(stream: AsyncGenerator[CompletionChoice]) -> None:
+        try:
+            async for item in stream:
+                queue.put_nowait(item)
+        finally:
+            queue.put_nowait(None)
+
+    tasks = [asyncio.create_task(drain(stream)) for stream in streams]
+    try:
+        ended = 0
+        while ended < len(tasks):
+            item = await queue.get()
+            if item is None:
+                ended += 1
+            else:
+                yield item
+        await asyncio.gather(*tasks)  # raises what a stream raised
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def joined(parts: list[CompletionChoice]) -> CompletionChoice:
+    """The pieces of one choice as one."""
+    pieces = [part.logprobs for part in parts if part.logprobs]
+    return CompletionChoice(
+        index=parts[0].index,
+        text="".join(part.text for part in parts),
+        finish_reason=parts[-1].finish_reason,
+        token_ids=[id for part in parts for id in part.token_ids],
+        logprobs=CompletionLogprobs(
+            tokens=[token for piece in pieces for token in piece.tokens],
+            token_logprobs=[value for piece in pieces for value in piece.token_logprobs],
+            top_logprobs=[top for piece in pieces for top in piece.top_logprobs],
+        )
+        if pieces
+        else None,
+    )
+
+
+def usage(request: CompletionRequest, produced: int) -> CompletionUsage:
+    """What the request cost, in tokens."""
+    prompt = len(request.prompt)
+    return CompletionUsage(prompt_tokens=prompt, completion_tokens=produced, total_tokens=prompt + produced)

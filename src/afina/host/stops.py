@@ -1,0 +1,33 @@
+"""Cuts text at stop strings without letting any part of one out."""
+
+
+class StopStrings:
+    """Feed pieces of text, get what may be shown; after a stop string nothing more comes."""
+
+    def __init__(self, stops: list[str]):
+        self.stops = stops
+        self.held = ""
+        self.found = False
+
+    def feed(self, text: str) -> str:
+        """The text that is certain now: not a stop string, nor the possible beginning of one."""
+        self.held += text
+        places = [place for stop in self.stops if (place := self.held.find(stop)) >= 0]
+        if places:
+            self.found = True
+            shown, self.held = self.held[: min(places)], ""
+            return shown
+        keep = max((overlap(self.held, stop) for stop in self.stops), default=0)
+        shown, self.held = self.held[: len(self.held) - keep], self.held[len(self.held) - keep :]
+        return shown
+
+    def flush(self) -> str:
+        """What was held back, now that nothing follows."""
+        shown, self.held = self.held, ""
+        return shown
+
+
+def overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` that begins `stop`."""
+    longest = min(len(text), len(stop) - 1)
+    return next((size for size in range(longest, 0, -1) if text.endswith(stop[:size])), 0)

@@ -1,0 +1,224 @@
+"""Chat completions: every field of the pinned client's request, and the replies to it."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, JsonValue, Tag
+from pydantic_core import PydanticCustomError
+
+from afina.schemas.bounds import Metadata
+from afina.schemas.record import Request
+
+JsonObject = dict[str, JsonValue]
+
+
+def json_kind(value: object) -> str | None:
+    """Which member of a union of JSON types a value belongs to."""
+    match value:
+        case str():
+            return "text"
+        case list():
+            return "list"
+        case dict():
+            return "object"
+        case _:
+            return None
+
+
+def either(message: str) -> Discriminator:
+    """Tells a union's members apart by their JSON type, and says `message` when it is none of them."""
+    return Discriminator(json_kind, custom_error_type="invalid_type", custom_error_message=message)
+
+
+def check_stops(value: list[str]) -> list[str]:
+    """At most four, none of them empty."""
+    if len(value) > 4 or "" in value:
+        raise PydanticCustomError("invalid_value", "Expected at most 4 sequences, none of them empty")
+    return value
+
+
+def check_stop(value: str) -> str:
+    """An empty sequence would stop everything."""
+    return check_stops([value])[0]
+
+
+class TextPart(Request):
+    """Text as one of several parts of a message; where a cache may end is only a hint."""
+
+    type: Literal["text"]
+    text: str
+    prompt_cache_breakpoint: JsonObject | None = Field(None, exclude=True)
+
+
+class RefusalPart(Request):
+    """What the assistant said when it refused."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+Part = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+Content = Annotated[
+    Annotated[str, Tag("text")] | Annotated[list[Part], Field(min_length=1), Tag("list")],
+    either("Expected a string or an array of content parts"),
+]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+
+
+class SystemMessage(Request):
+    """Instructions; `developer` is the newer word for `system`."""
+
+    role: Literal["system", "developer"]
+    content: Content
+    name: Name | None = None
+
+
+class UserMessage(Request):
+    """What the user said."""
+
+    role: Literal["user"]
+    content: Content
+    name: Name | None = None
+
+
+class FunctionCall(Request):
+    """A function's name and its arguments as JSON text."""
+
+    name: str
+    arguments: str
+
+
+class AskedCall(Request):
+    """A tool call of an earlier turn."""
+
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+
+class AssistantMessage(Request):
+    """What the model said or called in an earlier turn."""
+
+    role: Literal["assistant"]
+    content: Content | None = None
+    refusal: str | None = None
+    name: Name | None = None
+    tool_calls: Annotated[list[AskedCall], Field(min_length=1)] | None = None
+    function_call: FunctionCall | None = None
+    audio: JsonObject | None = Field(None, exclude=True)
+
+
+class ToolMessage(Request):
+    """A tool's answer to the call with the same id."""
+
+    role: Literal["tool"]
+    content: Content
+    tool_call_id: str
+
+
+class FunctionMessage(Request):
+    """A function's answer, in the deprecated way."""
+
+    role: Literal["function"]
+    content: Content | None
+    name: str
+
+
+Message = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage,
+    Field(discriminator="role"),
+]
+
+
+class FunctionDefinition(Request):
+    """A function that the model may call; `parameters` is a JSON Schema."""
+
+    name: FunctionName
+    description: str | None = None
+    parameters: JsonObject | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(Request):
+    """The kind of tool that is shown to the model."""
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class CustomTool(Request):
+    """A tool with free-form input: accepted, not shown to the model."""
+
+    type: Literal["custom"]
+    custom: JsonObject
+
+
+class ResponseFormat(Request):
+    """What the reply must look like."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonObject | None = None
+
+
+class StreamOptions(Request):
+    """`include_usage` adds a last chunk with the usage; nothing is obfuscated."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+Tool = Annotated[FunctionTool | CustomTool, Field(discriminator="type")]
+ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("text")] | Annotated[JsonObject, Tag("object")],
+    either("Expected 'none', 'auto', 'required' or an object"),
+]
+Stop = Annotated[
+    Annotated[str, AfterValidator(check_stop), Tag("text")]
+    | Annotated[list[str], AfterValidator(check_stops), Tag("list")],
+    either("Expected a string or an array of strings"),
+]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
+
+
+class CreateChatCompletion(Request):
+    """The body of `POST /chat/completions`. The second half is taken and changes nothing."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=0)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    seed: int | None = None
+    stop: Stop | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Annotated[list[FunctionDefinition], Field(max_length=128)] | None = None
+    function_call: ToolChoice | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: Annotated[dict[str, Bias], Field(max_length=1024)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    response_format: ResponseFormat | None = None
+    modalities: list[Literal["text", "audio"]] | None = None
+
+    audio: JsonObject | None = None
+    metadata: Metadata | None = None
+    moderation: JsonObject | None = None
+    prediction: JsonObject | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: JsonObject | None = None
+    prompt_cache_retention: Literal["in_memory", "in-memory", "24h"] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    safety_identifier: Annotated[str, Field(max_length=512)] | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    store: bool | None = None
+    user: Annotated[str, Field(max_length=512)] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    web_search_options: JsonObject | None = None

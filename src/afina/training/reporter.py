@@ -1,0 +1,93 @@
+"""What a run leaves behind: events, resume points, checkpoints and the final adapter, all in its own folder."""
+
+import os
+import time
+from pathlib import Path
+
+from afina.engine.engine import Engine
+from afina.schemas.fine_tuning import StepMetrics
+from afina.schemas.runs import (
+    CheckpointSaved,
+    Finished,
+    ResumePointSaved,
+    RunEvent,
+    RunSpec,
+    Started,
+    Stepped,
+    Stopped,
+)
+from afina.training import resume_points
+
+LONGEST = 30.0  # seconds between two resume points
+OVERHEAD = 20  # a resume point may cost at most one part in so many of the time it covers
+
+
+class RunStopped(Exception):
+    """The run was told to stop and has written its last resume point."""
+
+
+class Reporter:
+    """The only writer of a run folder; `step` is the number of steps already done."""
+
+    def __init__(self, spec: RunSpec, engine: Engine, *, step: int = 0):
+        self.spec = spec
+        self.engine = engine
+        self.step = step
+        self.stopping = False
+        self.folder = Path(spec.folder)
+        self.events = (self.folder / "events.jsonl").open("a", encoding="utf-8")
+        self.resume_due = 0.0  # the first step writes one: a job is never lost from its first seconds on
+
+    def emit(self, event: RunEvent) -> None:
+        """Append one line; the follower reads whole lines only."""
+        self.events.write(event.model_dump_json(exclude_none=True) + "\n")
+        self.events.flush()
+
+    def sync(self) -> None:
+        """What was emitted survives a power cut: needed before anything that makes it unrepeatable."""
+        os.fsync(self.events.fileno())
+
+    async def started(self, total_steps: int) -> None:
+        """The first event of a run."""
+        self.emit(Started(step=self.step, total_steps=total_steps))
+
+    async def stepped(self, metrics: StepMetrics, *, epoch_ends: bool) -> None:
+        """Report a step, then save what is due after it; raises `RunStopped` if the run was told to stop."""
+        self.step = metrics.step
+        self.emit(Stepped(metrics=metrics))
+        if epoch_ends:
+            path = await self.save_adapter(f"checkpoints/step-{self.step}")
+            self.emit(CheckpointSaved(path=path, metrics=metrics))
+        if epoch_ends or self.stopping or time.monotonic() >= self.resume_due:
+            await self.write_resume_point()
+        if self.stopping:
+            self.emit(Stopped(step=self.step))
+            raise RunStopped
+
+    async def finished(self) -> None:
+        """Save the adapter and say the last word."""
+        path = await self.save_adapter("final")
+        self.emit(Finished(step=self.step, path=path))
+        self.sync()
+
+    async def save_adapter(self, path: str) -> str:
+        """The adapter as it is now, under `path` in the run folder."""
+        await self.engine.save(self.spec.adapter, self.folder / path)
+        return path
+
+    async def write_resume_point(self) -> None:
+        """Save the state; the next one is due when its cost is a small part of the time since."""
+        self.sync()
+        begun = time.monotonic()
+        point = await resume_points.write(
+            self.folder / "resume",
+            self.step,
+            lambda path: self.engine.save(self.spec.adapter, path, state=True),
+        )
+        cost = time.monotonic() - begun
+        self.resume_due = time.monotonic() + min(LONGEST, OVERHEAD * cost)
+        self.emit(ResumePointSaved(step=point.step, path=str(point.path.relative_to(self.folder))))
+
+    def close(self) -> None:
+        """No more events."""
+        self.events.close()

@@ -1,0 +1,55 @@
+"""`python -m afina.worker`: one worker, started by `afina serve`; ends on SIGTERM behind resume points."""
+
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+
+from afina import settings as deployment
+from afina.blobs import Blobs
+from afina.settings import Settings
+from afina.store.database import Database
+from afina.worker import tend, train, validate
+from afina.worker.context import Context
+from afina.worker.executors.local import LocalExecutor
+from afina.worker.hosts import Hosts
+from afina.worker.loop import Kind, Loop
+
+VALIDATIONS = 2
+
+
+def main() -> None:
+    """Work until SIGTERM."""
+    settings = deployment.from_environment()
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    owner = os.environ.get("AFINA_WORKER", f"worker-{os.getpid()}")
+    draining = threading.Event()
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        draining.set()
+
+    signal.signal(signal.SIGTERM, drain)
+    signal.signal(signal.SIGINT, drain)
+    database = Database(settings.database)
+    hosts = Hosts(settings, database, LocalExecutor(settings), owner)
+    context = Context(settings, database, Blobs(settings.data / "blobs"), hosts, draining)
+    try:
+        Loop(context, kinds(settings), owner).run(tend.between_claims(context))
+    finally:
+        hosts.close()
+
+
+def kinds(settings: Settings) -> dict[str, Kind]:
+    """Every kind of work there is."""
+    return {
+        "validate": Kind(validate.validate, validate.give_up, slots=VALIDATIONS),
+        "train": Kind(train.train, train.give_up, slots=settings.runs_per_host),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Where hosts run: an executor starts and stops them, and knows nothing of jobs."""
+
+from pathlib import Path
+from typing import Protocol
+
+
+class Host(Protocol):
+    """A process with one base model, reached at `address`."""
+
+    base: str
+    address: str
+    pid: int
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        ...
+
+    def healthy(self) -> bool:
+        """Whether it answers."""
+        ...
+
+    def stop(self) -> None:
+        """End the process; its runs write a resume point first."""
+        ...
+
+    def start_run(self, spec: Path) -> None:
+        """Start the run whose spec lies in `spec`; raises `Unavailable` when nobody answers."""
+        ...
+
+    def stop_run(self, job: str) -> None:
+        """Ask the job's run to stop after its next step."""
+        ...
+
+
+class Executor(Protocol):
+    """Starts hosts and ends them."""
+
+    def start(self, base: str, source: Path) -> Host:
+        """A new host for the base whose files lie in `source`; returns before it is healthy."""
+        ...
+
+    def close(self) -> None:
+        """End all hosts."""
+        ...

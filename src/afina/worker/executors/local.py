@@ -1,0 +1,101 @@
+"""Hosts as child processes on this machine, each behind a Unix socket."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+
+from afina.errors import Unavailable
+from afina.settings import Settings
+
+STOP_SECONDS = 20.0
+
+
+class LocalHost:
+    """One child process."""
+
+    def __init__(self, base: str, socket: Path, process: subprocess.Popen[bytes]):
+        self.base = base
+        self.socket = socket
+        self.address = f"unix:{socket}"
+        self.process = process
+        self.pid = process.pid
+        self.client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://host", timeout=30.0
+        )
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self.process.poll() is None
+
+    def healthy(self) -> bool:
+        """Whether it answers."""
+        try:
+            return self.client.get("/health", timeout=2.0).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL for one that does not end."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.client.close()
+        self.socket.unlink(missing_ok=True)
+
+    def start_run(self, spec: Path) -> None:
+        """Start the run whose spec lies in `spec`."""
+        self.post("/runs", {"spec": str(spec)})
+
+    def stop_run(self, job: str) -> None:
+        """Ask the job's run to stop after its next step."""
+        self.post(f"/runs/{job}/stop", {})
+
+    def post(self, path: str, body: dict[str, str]) -> None:
+        """One request; a host that does not answer is `Unavailable`."""
+        try:
+            self.client.post(path, json=body).raise_for_status()
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                f"the host of {self.base} did not take {path}: {type(error).__name__}"
+            ) from error
+
+
+class LocalExecutor:
+    """Starts hosts from one thread that lives as long as the worker: the kernel ends a child with that thread."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.sockets = Path(tempfile.mkdtemp(prefix="afina-"))
+        self.hosts: list[LocalHost] = []
+        self.starter = ThreadPoolExecutor(1, thread_name_prefix="host-starter")
+        self.started = 0
+
+    def start(self, base: str, source: Path) -> LocalHost:
+        """A new host; its log goes where ours goes."""
+        self.started += 1
+        socket = self.sockets / f"{self.started}.sock"
+        command = [sys.executable, "-m", "afina.host", "--base", base, "--source", str(source)]
+        command += ["--socket", str(socket), "--threads", str(self.settings.engine_threads)]
+        command += ["--parent", str(os.getpid())]
+        process = self.starter.submit(subprocess.Popen, command, stdin=subprocess.DEVNULL).result()
+        host = LocalHost(base, socket, process)
+        self.hosts = [other for other in self.hosts if other.alive()] + [host]
+        return host
+
+    def close(self) -> None:
+        """End all hosts at once, then wait for each."""
+        for host in self.hosts:
+            host.process.terminate()
+        for host in self.hosts:
+            host.stop()
+        self.starter.shutdown()
+        shutil.rmtree(self.sockets, ignore_errors=True)

@@ -1,0 +1,132 @@
+"""Turns what a run writes into rows, in groups, under one fence; what was turned before is not turned again."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeGuard
+
+from afina.schemas.fine_tuning import FineTuningJob, StepMetrics
+from afina.schemas.runs import (
+    CheckpointSaved,
+    Failed,
+    Finished,
+    RunEvent,
+    Stepped,
+    Stopped,
+    run_event,
+)
+from afina.store import events, jobs
+from afina.store.events import NewEvent
+from afina.worker import publish
+from afina.worker.context import Context, Hold
+
+LastWord = Finished | Stopped | Failed
+
+
+def is_last(event: RunEvent) -> TypeGuard[LastWord]:
+    """Whether nothing follows an event."""
+    return isinstance(event, Finished | Stopped | Failed)
+
+
+@dataclass
+class EventFile:
+    """The whole lines of `events.jsonl` that were not read yet; a line that is still being written waits."""
+
+    path: Path
+    offset: int = 0
+
+    def read(self) -> list[RunEvent]:
+        """What is new since the last call."""
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self.offset += len(whole)
+        return [run_event.validate_json(line) for line in whole.splitlines()]
+
+
+@dataclass
+class Pace:
+    """Steps per second of this run, for the time that is left."""
+
+    begun: float = field(default_factory=time.time)
+    first: int | None = None
+
+    def finish(self, metrics: StepMetrics) -> int | None:
+        """When the last step is to be expected, in unix seconds; None before the second step."""
+        if self.first is None or metrics.total_steps is None or metrics.step <= self.first:
+            self.first, self.begun = metrics.step, time.time()
+            return None
+        per_step = (time.time() - self.begun) / (metrics.step - self.first)
+        return int(time.time() + per_step * (metrics.total_steps - metrics.step))
+
+
+class Follower:
+    """Follows the runs of one job, those of its earlier fences first."""
+
+    def __init__(self, context: Context, hold: Hold, job: FineTuningJob):
+        self.context = context
+        self.hold = hold
+        self.job = job
+        self.step = 0
+        self.folder = Path()  # of the run that said the last word
+        self.pace = Pace()
+
+    def replay(self) -> LastWord | None:
+        """Turn what earlier runs left behind; the last word of the last of them, if it came to say it."""
+        last = None
+        for folder in self.folders():
+            last = self.turn(EventFile(folder / "events.jsonl"))
+        return last
+
+    def folders(self) -> list[Path]:
+        """Run folders by fence."""
+        found = self.context.runs(self.job.id).glob("*/")
+        return sorted(found, key=lambda folder: int(folder.name))
+
+    def turn(self, file: EventFile) -> LastWord | None:
+        """Turn what is new in one run folder; the run's last word, once it is there."""
+        last: LastWord | None = None
+        group: list[NewEvent] = []
+        for event in file.read():
+            if isinstance(event, Stepped):
+                group.append(metrics_event(event.metrics))
+                self.step = event.metrics.step
+            elif isinstance(event, CheckpointSaved) and not final(event):
+                self.write(group)
+                group = []
+                adapter = file.path.parent / event.path
+                publish.checkpoint(self.context, self.hold, self.job, adapter=adapter, metrics=event.metrics)
+            elif is_last(event):
+                last = event
+                self.folder = file.path.parent
+        self.write(group)
+        return last
+
+    def write(self, group: list[NewEvent]) -> None:
+        """One group of events as rows."""
+        if not group:
+            return
+        claim = self.hold.claim
+        with self.context.database.scope(claim.project_id) as scope:
+            events.append(scope, self.job.id, group, fence=claim.fence)
+            metrics = StepMetrics.model_validate(group[-1].data)
+            if expected := self.pace.finish(metrics):
+                jobs.change(scope, self.job.id, {"estimated_finish": expected}, fence=claim.fence)
+
+
+def final(event: CheckpointSaved) -> bool:
+    """Whether a checkpoint is the tuned model itself, which is published as such."""
+    return event.metrics.step == event.metrics.total_steps
+
+
+def metrics_event(metrics: StepMetrics) -> NewEvent:
+    """One step in OpenAI's words."""
+    message = f"Step {metrics.step}/{metrics.total_steps}: training loss={metrics.train_loss:.2f}"
+    if metrics.valid_loss is not None:
+        message += f", validation loss={metrics.valid_loss:.2f}"
+    if metrics.full_valid_loss is not None:
+        message += f", full validation loss={metrics.full_valid_loss:.2f}"
+    return NewEvent(message, data=metrics.model_dump(exclude_none=True), step=metrics.step)

@@ -1,0 +1,111 @@
+"""What "auto" means: every number of a run, from the request, the data and the base. Pure; its tests are its table.
+
+- n_epochs: 3; so many that 100 examples are seen where there are few (at most 25), fewer above 8,333
+  (OpenAI's cookbook, Chat_finetuning_data_prep).
+- batch_size: 0.2% of the examples (OpenAI's guide), raised until a batch fills one pass while an epoch keeps 16 steps.
+- learning_rate: multiplier x 5e-4 x (2000 / hidden size)^0.781, ten times the rate of full fine-tuning
+  (Thinking Machines, LoRA Without Regret, 2025; the exponent is Llama's).
+- token_budget: what a pass of 200 ms holds at 100 GFLOP/s, the rate of two cores in fp32.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from afina.data.tokens import TokenStats
+from afina.schemas.fine_tuning import SupervisedHyperparameters
+
+FLOPS = 1e11
+PASS_SECONDS = 0.2
+FLOP_PER_PARAMETER = 4  # forward and backward without the frozen weights' gradients
+RATE_AT_2000 = 5e-4
+RATE_EXPONENT = 0.781
+MOST_BATCH = 256
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """What planning needs to know of a base model."""
+
+    parameters: int
+    hidden_size: int
+    context: int
+
+    @classmethod
+    def read(cls, folder: Path) -> "BaseFacts":
+        """From `config.json` and the headers of the safetensors files: no tensor is loaded."""
+        config = json.loads((folder / "config.json").read_bytes())
+        count = sum(parameters_in(path) for path in folder.glob("*.safetensors"))
+        return cls(count, config["hidden_size"], config["max_position_embeddings"])
+
+
+def parameters_in(path: Path) -> int:
+    """The number of values in a safetensors file, by its header."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def resolve(asked: SupervisedHyperparameters, data: TokenStats, base: BaseFacts) -> SupervisedHyperparameters:
+    """The hyperparameters with a number in place of each "auto"."""
+    return SupervisedHyperparameters(
+        n_epochs=chosen(asked.n_epochs, epochs(data.examples)),
+        batch_size=chosen(asked.batch_size, batch_size(data, base)),
+        learning_rate_multiplier=chosen(asked.learning_rate_multiplier, 1.0),
+    )
+
+
+def resolved(planned: SupervisedHyperparameters) -> tuple[int, int, float]:
+    """(epochs, batch size, rate multiplier) after planning: a word among them would be our mistake."""
+    values = (planned.n_epochs, planned.batch_size, planned.learning_rate_multiplier)
+    n_epochs, batch_size, multiplier = values
+    assert not isinstance(n_epochs, str) and not isinstance(batch_size, str)
+    assert not isinstance(multiplier, str)
+    return n_epochs, batch_size, multiplier
+
+
+def chosen(asked: Number | Literal["auto"], auto: Number) -> Number:
+    """What was asked for, unless that was "auto"."""
+    return auto if asked == "auto" else asked
+
+
+def epochs(examples: int) -> int:
+    """Three, more for few examples, one for very many."""
+    if 3 * examples < 100:
+        return min(25, 100 // examples)
+    if 3 * examples > 25_000:
+        return max(1, 25_000 // examples)
+    return 3
+
+
+def batch_size(data: TokenStats, base: BaseFacts) -> int:
+    """0.2% of the examples; more where a pass would otherwise run half empty."""
+    by_share = round(0.002 * data.examples)
+    by_device = token_budget(base) * data.examples // max(1, data.tokens)
+    by_steps = data.examples // 16
+    return max(1, min(MOST_BATCH, max(by_share, min(by_device, by_steps))))
+
+
+def token_budget(base: BaseFacts) -> int:
+    """Tokens of one pass, in steps of 64; a longer example is a pass of its own."""
+    tokens = PASS_SECONDS * FLOPS / (FLOP_PER_PARAMETER * base.parameters)
+    return max(256, min(8192, int(tokens) // 64 * 64))
+
+
+def learning_rate(multiplier: float, base: BaseFacts) -> float:
+    """The peak rate of a low-rank adapter; it does not depend on the rank."""
+    return multiplier * RATE_AT_2000 * (2000 / base.hidden_size) ** RATE_EXPONENT
+
+
+def warmup_steps(total_steps: int) -> int:
+    """Five in a hundred, at most 100: enough for AdamW's second moment."""
+    return min(100, total_steps // 20)
+
+
+def validate_every(total_steps: int) -> int:
+    """Steps between two looks at a few validation rows: about twenty looks a run."""
+    return max(5, math.ceil(total_steps / 20))

@@ -1,0 +1,166 @@
+"""From files in a run folder to models that answer: bytes first, the manifest last, then one transaction."""
+
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from afina import ids
+from afina.schemas.files import FileObject
+from afina.schemas.fine_tuning import FineTuningJob, JobCheckpoint, StepMetrics
+from afina.schemas.models import Manifest, Model, ModelKind
+from afina.schemas.runs import RunSpec
+from afina.store import checkpoints, events, files, models, moves, projects
+from afina.store.events import NewEvent
+from afina.store.scope import Scope
+from afina.worker import bases, plan
+from afina.worker.context import Context, Hold
+from afina.worker.results import result_file
+
+KEPT_CHECKPOINTS = 3
+VERSIONED = ("afina", "torch", "transformers", "tokenizers")
+
+
+def checkpoint(context: Context, hold: Hold, job: FineTuningJob, adapter: Path, metrics: StepMetrics) -> None:
+    """Publish the end of an epoch that is not the last; a checkpoint that is there already is left alone."""
+    step = metrics.step
+    with context.database.read(job.project_id) as scope:
+        if checkpoints.exists(scope, job.id, step):
+            return
+        name = ids.checkpoint_model_name(
+            job.model, projects.organization(scope).slug, job.user_provided_suffix, step
+        )
+    model = store_model(context, job, adapter, name=name, kind="checkpoint")
+    with context.database.scope(job.project_id) as scope:
+        insert_checkpoint(scope, hold, model, metrics)
+        said = f"Checkpoint created at step {step} with Snapshot ID: {name}"
+        events.append(scope, job.id, [NewEvent(said)], fence=hold.claim.fence)
+        dropped = drop_old(scope, job)
+    delete_files(context, dropped)
+
+
+def drop_old(scope: Scope, job: FineTuningJob) -> list[Model]:
+    """Take all but the last three checkpoints off the list; their models, whose files can go."""
+    dropped: list[Model] = []
+    for old in checkpoints.page(scope, job.id, limit=100).data[KEPT_CHECKPOINTS:]:
+        checkpoints.delete(scope, old.id)
+        dropped.append(models.delete(scope, old.fine_tuned_model_checkpoint, actor="worker"))
+    return dropped
+
+
+def delete_files(context: Context, dropped: list[Model]) -> None:
+    """The bytes of models whose rows are gone."""
+    for model in dropped:
+        context.blobs.delete_folder(model.folder)
+
+
+def final(context: Context, hold: Hold, job: FineTuningJob, adapter: Path) -> None:
+    """Publish the tuned model with its result file; the job has succeeded when this returns."""
+    with context.database.read(job.project_id) as scope:
+        name = ids.tuned_model_name(job.model, projects.organization(scope).slug, job.user_provided_suffix)
+        metrics = events.metrics(scope, job.id)
+    model = store_model(context, job, adapter, name=name, kind="tuned")
+    result = store_result(context, job, result_file(metrics))
+    with context.database.scope(job.project_id) as scope:
+        insert_checkpoint(scope, hold, model, StepMetrics.model_validate(metrics[-1]))
+        files.insert(scope, result, actor="worker")
+        dropped = drop_old(scope, job)
+        said = NewEvent(f"New fine-tuned model created: {name}")
+        events.append(scope, job.id, [said], fence=hold.claim.fence)
+        moves.move(
+            scope,
+            job.id,
+            "succeeded",
+            fence=hold.claim.fence,
+            event="The job has successfully completed",
+            changes={
+                "fine_tuned_model": name,
+                "result_files": [result.id],
+                "trained_tokens": trained_tokens(job),
+            },
+        )
+    delete_files(context, dropped)
+
+
+def trained_tokens(job: FineTuningJob) -> int:
+    """Every token of the training file, once an epoch."""
+    n_epochs, _, _ = plan.resolved(job.method.supervised.hyperparameters)
+    return n_epochs * int(job.afina["training_tokens"])
+
+
+def insert_checkpoint(scope: Scope, hold: Hold, model: Model, metrics: StepMetrics) -> None:
+    """The model's row, and the checkpoint's that names it."""
+    models.insert(scope, model)
+    figures = metrics.model_dump(exclude_none=True, exclude={"total_steps"})
+    row = JobCheckpoint(
+        id=ids.checkpoint_id(),
+        created_at=model.created,
+        fine_tuned_model_checkpoint=model.id,
+        fine_tuning_job_id=hold.claim.subject,
+        step_number=metrics.step,
+        metrics=figures,
+    )
+    checkpoints.insert(scope, row, fence=hold.claim.fence)
+
+
+def store_model(context: Context, job: FineTuningJob, adapter: Path, *, name: str, kind: ModelKind) -> Model:
+    """Copy an adapter's files to the blobs and seal them with a manifest; no row yet, so nobody sees it."""
+    key = ids.prefixed("model-")
+    hashes = {
+        path.name: context.blobs.put(f"models/{key}/{path.name}", path).sha256
+        for path in sorted(adapter.iterdir())
+    }
+    manifest = build_manifest(context, job, adapter, name=name, hashes=hashes)
+    sealed = context.blobs.write(f"models/{key}/manifest.json", [manifest.model_dump_json().encode()])
+    return Model(
+        id=name,
+        created=int(time.time()),
+        owned_by=job.organization_id,
+        project_id=job.project_id,
+        kind=kind,
+        base=job.model,
+        key=key,
+        manifest_sha256=sealed.sha256,
+        job_id=job.id,
+    )
+
+
+def build_manifest(
+    context: Context, job: FineTuningJob, adapter: Path, *, name: str, hashes: dict[str, str]
+) -> Manifest:
+    """What the model is, so that it can be made again."""
+    spec = RunSpec.model_validate_json((run_folder(adapter) / "spec.json").read_bytes())
+    with context.database.read(job.project_id) as scope:
+        training = files.get(scope, job.training_file)
+        validation = files.get(scope, job.validation_file) if job.validation_file else None
+    return Manifest(
+        model=name,
+        base=job.model,
+        base_sha256=bases.find(context, job.model).sha256,
+        job=job.id,
+        files=hashes,
+        training_file_sha256=training.sha256,
+        validation_file_sha256=validation.sha256 if validation else None,
+        seed=job.seed,
+        spec=spec.recipe(),
+        versions={package: version(package) for package in VERSIONED},
+    )
+
+
+def run_folder(adapter: Path) -> Path:
+    """The run folder that an adapter's folder lies in."""
+    return next(parent for parent in adapter.parents if (parent / "spec.json").exists())
+
+
+def store_result(context: Context, job: FineTuningJob, content: bytes) -> FileObject:
+    """The result file's bytes; its row comes with the model's."""
+    id = ids.file_id()
+    written = context.blobs.write(f"files/{id}", [content])
+    return FileObject(
+        id=id,
+        bytes=written.bytes,
+        created_at=int(time.time()),
+        filename="step_metrics.csv",
+        purpose="fine-tune-results",
+        project_id=job.project_id,
+        sha256=written.sha256,
+    )

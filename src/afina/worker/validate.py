@@ -1,0 +1,117 @@
+"""A job's first half: its files are checked and rendered, every "auto" becomes a number, and it is queued."""
+
+from collections.abc import Iterator
+
+from afina.data.report import Problem, Report
+from afina.errors import CorruptBlob, DataError
+from afina.schemas.fine_tuning import FineTuningJob, JobError, Supervised, SupervisedMethod
+from afina.store import events, jobs, moves, work
+from afina.store.events import Level, NewEvent
+from afina.store.jobs import JobChanges
+from afina.training.batches import steps_per_epoch
+from afina.worker import bases, datasets, plan
+from afina.worker.bases import Base
+from afina.worker.context import Context, Hold
+
+
+def validate(context: Context, hold: Hold) -> None:
+    """The job moves to `queued`, or to `failed` with the first problem as its error."""
+    claim = hold.claim
+    with context.database.scope(claim.project_id) as scope:
+        job = jobs.get(scope, claim.subject)
+        events.append(scope, job.id, [NewEvent(announcement(job))], fence=claim.fence)
+    try:
+        base = bases.find(context, job.model)
+        check(context, hold, job, base)
+        changes = planned(context, job, base)
+    except DataError as error:
+        fail(
+            context, hold, JobError(code=error.code or "user_error", message=error.message, param=error.param)
+        )
+    except CorruptBlob:
+        text = "The bytes of a file of this job are not those that were uploaded. Upload the file again."
+        fail(context, hold, JobError(code="training_file_corrupt", message=text, param="training_file"))
+    else:
+        queue(context, hold, changes)
+
+
+def announcement(job: FineTuningJob) -> str:
+    """In OpenAI's words."""
+    also = f" and validation file: {job.validation_file}" if job.validation_file else ""
+    return f"Validating training file: {job.training_file}{also}"
+
+
+def check(context: Context, hold: Hold, job: FineTuningJob, base: Base) -> None:
+    """Report what is wrong with the files as events; raises the `DataError` that the job fails with."""
+    reports = [datasets.report(context, job, base, "training")]
+    if job.validation_file:
+        reports.append(datasets.report(context, job, base, "validation"))
+    found = [event for report in reports for event in findings(report)]
+    if job.training_file == job.validation_file:
+        found.append(
+            NewEvent("The validation file is the training file: its loss says nothing", level="warn")
+        )
+    if found:
+        with context.database.scope(job.project_id) as scope:
+            events.append(scope, job.id, found, fence=hold.claim.fence)
+    for report in reports:
+        if error := report.error():
+            raise error
+
+
+def findings(report: Report) -> Iterator[NewEvent]:
+    """One event a problem or notice, with its place and its cure."""
+    for finding in (*report.problems, *report.warnings):
+        level: Level = "error" if isinstance(finding, Problem) else "warn"
+        text = f"{report.file.capitalize()} file: {finding.message} ({finding.cure})"
+        yield NewEvent(text, level=level, data={"line": finding.line, "field": finding.field})
+
+
+def planned(context: Context, job: FineTuningJob, base: Base) -> JobChanges:
+    """The job with numbers in place of "auto", and what they amount to; its token files are made on the way."""
+    training = datasets.of_job(context, job, base, "training").stats
+    if job.validation_file:
+        datasets.of_job(context, job, base, "validation")
+    numbers = plan.resolve(job.method.supervised.hyperparameters, training, base.facts)
+    n_epochs, batch_size, multiplier = plan.resolved(numbers)
+    return {
+        "hyperparameters": numbers,
+        "method": SupervisedMethod(type="supervised", supervised=Supervised(hyperparameters=numbers)),
+        "afina": {
+            **job.afina,
+            "learning_rate": plan.learning_rate(multiplier, base.facts),
+            "total_steps": n_epochs * steps_per_epoch(training.examples, batch_size),
+            "training_tokens": training.tokens,
+            "truncated_examples": training.truncated,
+        },
+    }
+
+
+def queue(context: Context, hold: Hold, changes: JobChanges) -> None:
+    """The files are sound: the second half of the work can be claimed."""
+    claim = hold.claim
+    said = "Files validated, moving job to queued state"
+    with context.database.scope(claim.project_id) as scope:
+        moves.move(scope, claim.subject, "queued", fence=claim.fence, event=said, changes=changes)
+        work.hand_on(scope, claim, "train")
+
+
+def fail(context: Context, hold: Hold, error: JobError) -> None:
+    """The job has failed; its error says why."""
+    claim = hold.claim
+    with context.database.scope(claim.project_id) as scope:
+        moves.move(
+            scope,
+            claim.subject,
+            "failed",
+            fence=claim.fence,
+            event=error.message,
+            level="error",
+            changes={"error": error},
+        )
+
+
+def give_up(context: Context, hold: Hold) -> None:
+    """The check itself broke again and again."""
+    text = "The files could not be checked because of an internal error; the worker's log has the traceback."
+    fail(context, hold, JobError(code="server_error", message=text))
