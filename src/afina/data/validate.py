@@ -1,0 +1,126 @@
+"""Checks every line of a file against a format and sums up what was found; streaming, knows no job.
+
+A format is one module with `NAME`, `resembles(row)` and `check(row)`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from afina.data import chat_format
+from afina.data.faults import Fault
+from afina.data.jsonl import Line
+from afina.data.messages import Conversation, conversation
+from afina.data.render import Renderer
+from afina.data.report import MAX_KEPT, FileKind, Notice, Problem, Report, Statistics
+from afina.data.strict_json import JsonObject
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a file is checked for; with a renderer, also whether its texts spell the base's control tokens."""
+
+    file: FileKind = "training"
+    renderer: Renderer | None = None
+
+
+@dataclass
+class _Tally:
+    problems: list[Problem] = field(default_factory=list[Problem])
+    warnings: list[Notice] = field(default_factory=list[Notice])
+    n_problems: int = 0
+    n_warnings: int = 0
+
+    def add(self, finding: Problem | Notice) -> None:
+        if isinstance(finding, Problem):
+            self.n_problems += 1
+            if len(self.problems) < MAX_KEPT:
+                self.problems.append(finding)
+        else:
+            self.n_warnings += 1
+            if len(self.warnings) < MAX_KEPT:
+                self.warnings.append(finding)
+
+
+def validate(lines: Iterable[Line | Problem | Notice], rules: Rules) -> Report:
+    """The report on a file's lines; each line is held only while it is checked."""
+    tally = _Tally()
+    counts = dict.fromkeys(Statistics.model_fields, 0)
+    n_examples = 0
+    for line in lines:
+        if not isinstance(line, Line):
+            tally.add(line)
+            continue
+        n_examples += 1
+        faults = list(_faults(line.value))
+        for fault in faults:
+            tally.add(_finding(fault, line.number))
+        if all(fault.warning for fault in faults):
+            talk = conversation(line.value)
+            _count(counts, talk)
+            if rules.renderer is not None and rules.renderer.spells_control(talk.messages, talk.tools):
+                tally.add(_spelt(line.number))
+    return Report(
+        file=rules.file,
+        format=chat_format.NAME,
+        n_examples=n_examples,
+        n_problems=tally.n_problems,
+        n_warnings=tally.n_warnings,
+        problems=tuple(tally.problems),
+        warnings=tuple(tally.warnings),
+        statistics=Statistics(**counts),
+    )
+
+
+def _faults(row: JsonObject) -> Iterator[Fault]:
+    """A row that was meant for another method is named as such, rather than as a chat without messages."""
+    if chat_format.resembles(row):
+        yield from chat_format.check(row)
+    elif "preferred_output" in row or "non_preferred_output" in row:
+        yield Fault(
+            "$", " is in preference format, expected chat", "train with the method dpo, or convert the file"
+        )
+    elif "prompt" in row and "completion" in row:
+        yield _PROMPT_COMPLETION
+    else:
+        yield from chat_format.check(row)
+
+
+_PROMPT_COMPLETION = Fault(
+    "$",
+    ": Unexpected file format, expected either prompt/completion pairs or chat messages",
+    "write the prompt as a user message and the completion as an assistant message",
+)
+
+
+def _finding(fault: Fault, line: int) -> Problem | Notice:
+    kind = Notice if fault.warning else Problem
+    return kind(line=line, field=fault.field, message=fault.in_example(line), cure=fault.cure)
+
+
+def _spelt(line: int) -> Notice:
+    return Notice(
+        line=line,
+        field="messages",
+        message=f"Example {line} spells a control token of the base model in its text; it stays plain text",
+        cure="remove the token unless it is meant as text",
+    )
+
+
+def _count(counts: dict[str, int], talk: Conversation) -> None:
+    characters = sum(_length(message) for message in talk.messages)
+    roles = [message["role"] for message in talk.messages]
+    counts["messages"] += len(talk.messages)
+    counts["trained_messages"] += sum(
+        message["role"] == "assistant" and message.get("weight", 1) != 0 for message in talk.messages
+    )
+    counts["characters"] += characters
+    counts["longest_characters"] = max(counts["longest_characters"], characters)
+    counts["with_tools"] += bool(talk.tools)
+    counts["without_system"] += "system" not in roles and "developer" not in roles
+
+
+def _length(message: JsonObject) -> int:
+    content = message.get("content")
+    if isinstance(content, list):
+        return sum(len(str(part.get("text", ""))) for part in content if isinstance(part, dict))
+    return len(content) if isinstance(content, str) else 0

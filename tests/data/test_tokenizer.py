@@ -1,0 +1,66 @@
+"""Text to ids and back under tokenizers of two kinds."""
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from afina import base
+from afina.data.render import Renderer
+
+BASE = Renderer(base.path())
+_TOKENIZER = Tokenizer.from_file(str(base.path() / "tokenizer.json"))
+texts = st.lists(
+    st.text(max_size=30) | st.sampled_from(["<|im_end|>", " a ", "\n\n", "ñ😀"]), max_size=4
+).map("".join)
+
+
+def test_pieces_get_no_space_of_their_own(tmp_path: Path):
+    vocabulary: dict[str, int] = {
+        token: i for i, token in enumerate(["<unk>", "</s>", "▁", "a", "b", "▁a", "▁b", "[", "]", "\n"])
+    }
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[("▁", "a"), ("▁", "b")], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    tokenizer.add_special_tokens(["</s>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "chat_template.jinja").write_text(
+        "{% for m in messages %}{% if m.role == 'user' %}[{{ m.content }}]{% else %}{{ m.content }}</s>"
+        "{% endif %}{% endfor %}"
+    )
+    (row,) = Renderer(tmp_path).example(
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b a"}]
+    )
+    tokens = [tokenizer.id_to_token(i) for i in row.ids]
+    assert tokens == ["▁", "[", "a", "]", "b", "▁a", "</s>"]
+    assert row.weights == [0, 0, 0, 0, 1, 1, 1]
+
+
+@given(texts, st.lists(st.integers(0, 5)))
+def test_streamed_text_is_the_decoded_text(text: str, sizes: list[int]):
+    ids = _TOKENIZER.encode(text, add_special_tokens=False).ids
+    decoder = BASE.stream_decoder()
+    given_out, place = "", 0
+    for size in (*sizes, *([1] * len(ids))):
+        given_out += decoder.feed(*ids[place : place + size])
+        assert BASE.decode(ids).startswith(given_out)
+        place += size
+    assert given_out + decoder.flush() == BASE.decode(ids)
+
+
+@given(st.lists(st.integers(0, _TOKENIZER.get_vocab_size() - 1), max_size=40))
+def test_any_ids_stream_without_losing_text(ids: list[int]):
+    decoder = BASE.stream_decoder()
+    streamed = [decoder.feed(token) for token in ids]
+    assert "".join(streamed) + decoder.flush() == BASE.decode(ids)
+
+
+def test_an_unfinished_character_waits_for_its_bytes(tiny: Renderer):
+    ids = _TOKENIZER.encode("😀", add_special_tokens=False).ids
+    assert len(ids) > 1
+    decoder = tiny.stream_decoder()
+    assert [decoder.feed(token) for token in ids] == [""] * (len(ids) - 1) + ["😀"]
+    decoder = tiny.stream_decoder()
+    decoder.feed(ids[0])
+    assert decoder.flush() == "\ufffd"
