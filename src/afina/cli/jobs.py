@@ -1,0 +1,209 @@
+"""`afina jobs`: create, watch and cancel fine-tuning jobs."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from afina.cli.client import connected
+from afina.cli.files import upload
+from afina.cli.output import (
+    Json,
+    Limit,
+    ago,
+    aside,
+    clock,
+    console,
+    emit,
+    show_fields,
+    show_table,
+    span,
+)
+from afina.cli.watch import watch
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai._types import RequestOptions
+    from openai.types.fine_tuning import FineTuningJob
+
+app = typer.Typer(help="Create, watch and cancel fine-tuning jobs.", no_args_is_help=True)
+
+JobId = Annotated[str, typer.Argument(help="A job's id: ftjob-...", show_default=False)]
+ModelName = Annotated[str, typer.Option("--model", "-m", help="A base, or an ft: model to go on from.")]
+Pair = Annotated[list[str] | None, typer.Option(help="name=value, as often as needed.")]
+
+
+@app.command("create")
+def create_job(
+    training: Annotated[str, typer.Argument(help="A file's id, or a path to upload.", show_default=False)],
+    *,
+    model: ModelName,
+    validation: Annotated[str | None, typer.Option(help="A file's id, or a path to upload.")] = None,
+    suffix: Annotated[str | None, typer.Option(help="Becomes part of the model's name.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="1 to 50; else by the size of the file.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="1 to 256; else by the size of the file.")] = None,
+    learning_rate_multiplier: Annotated[float | None, typer.Option(help="Times the base's own rate.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random, if not given.")] = None,
+    rank: Annotated[int | None, typer.Option(help="The rank of the adapter.")] = None,
+    metadata: Pair = None,
+    follow: Annotated[bool, typer.Option("--watch", help="Stay, and show how it goes.")] = False,
+    json: Json = False,
+) -> None:
+    """Start a fine-tuning job."""
+    chosen = {
+        "n_epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate_multiplier": learning_rate_multiplier,
+    }
+    body: dict[str, object] = {
+        "model": model,
+        "suffix": suffix,
+        "seed": seed,
+        "metadata": named(metadata) or None,
+        "method": {"type": "supervised", "supervised": {"hyperparameters": given(chosen)}},
+        "afina": None if rank is None else {"adapter": {"rank": rank}},
+    }
+    with connected() as client:
+        body["training_file"] = file_id(client, training)
+        body["validation_file"] = None if validation is None else file_id(client, validation)
+        job = create(client, given(body))
+        if follow:
+            return finish(watch(client, job.id, json=json), json=json)
+    if json:
+        return emit(job.to_dict())
+    console().print(job.id)
+    return aside().print(f"watch it with: afina jobs watch {job.id}")
+
+
+def given(values: Mapping[str, object]) -> dict[str, object]:
+    """Without what was not said: the server's defaults are the server's business."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def named(pairs: Sequence[str] | None) -> dict[str, str]:
+    """`name=value` words as a mapping."""
+    for pair in pairs or ():
+        if "=" not in pair:
+            raise typer.BadParameter("metadata is given as name=value")
+    return dict(pair.split("=", 1) for pair in pairs or ())
+
+
+def file_id(client: "OpenAI", text: str) -> str:
+    """A file that lies here is uploaded; anything else is taken for an id."""
+    path = Path(text)
+    return upload(client, path).id if path.is_file() else text
+
+
+def create(client: "OpenAI", body: dict[str, object]) -> "FineTuningJob":
+    """Create a job once, however often the request has to be repeated."""
+    from openai.types.fine_tuning import FineTuningJob
+
+    once: RequestOptions = {"headers": {"Idempotency-Key": uuid.uuid4().hex}}
+    return client.post("/fine_tuning/jobs", body=body, options=once, cast_to=FineTuningJob)
+
+
+def finish(job: "FineTuningJob", *, json: bool) -> None:
+    """The last word on a job that was watched; exit 1 unless it succeeded."""
+    if json:
+        emit(job.to_dict())
+    elif job.status == "succeeded":
+        console().print(f"[green]done:[/] {job.fine_tuned_model}")
+        aside().print(f'talk to it with: afina chat "{job.fine_tuned_model}"')
+    elif job.error is not None and job.error.message:
+        aside().print(f"[red]{job.status}: {job.error.message} (code: {job.error.code})[/]", markup=True)
+    else:
+        aside().print(f"[yellow]{job.status}[/]")
+    if job.status != "succeeded":
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_jobs(limit: Limit = 20, json: Json = False) -> None:
+    """List jobs, newest first."""
+    with connected() as client:
+        found = list(islice(client.fine_tuning.jobs.list(limit=min(limit, 100)), limit))
+    if json:
+        for job in found:
+            emit(job.to_dict())
+        return
+    rows = ((j.id, j.status, j.model, j.fine_tuned_model or "", ago(j.created_at)) for j in found)
+    show_table(("ID", "STATUS", "BASE", "MODEL", "CREATED"), rows)
+
+
+@app.command("get")
+def get_job(job_id: JobId, json: Json = False) -> None:
+    """Show one job."""
+    with connected() as client:
+        job = client.fine_tuning.jobs.retrieve(job_id)
+    if json:
+        return emit(job.to_dict())
+    took = None if job.finished_at is None else span(job.finished_at - job.created_at)
+    fields: tuple[tuple[str, object], ...] = (
+        ("id", job.id),
+        ("status", job.status),
+        ("base", job.model),
+        ("model", job.fine_tuned_model),
+        ("training file", job.training_file),
+        ("validation file", job.validation_file),
+        ("epochs", job.hyperparameters.n_epochs),
+        ("batch size", job.hyperparameters.batch_size),
+        ("rate multiplier", job.hyperparameters.learning_rate_multiplier),
+        ("seed", job.seed),
+        ("trained tokens", job.trained_tokens),
+        ("result files", ", ".join(job.result_files) or None),
+        ("created", ago(job.created_at)),
+        ("took", took),
+        ("error", job.error and job.error.message),
+    )
+    return show_fields(fields)
+
+
+@app.command("events")
+def job_events(job_id: JobId, limit: Limit = 100, json: Json = False) -> None:
+    """Print a job's newest events, oldest first."""
+    with connected() as client:
+        page = client.fine_tuning.jobs.list_events(job_id, limit=min(limit, 100))
+        events = list(islice(page, limit))[::-1]
+    for event in events:
+        if json:
+            emit(event.to_dict())
+        else:
+            console().print(f"{clock(event.created_at)}  {event.message}", markup=False)
+
+
+@app.command("checkpoints")
+def job_checkpoints(job_id: JobId, json: Json = False) -> None:
+    """List the models that a job left at the ends of its epochs."""
+    with connected() as client:
+        found = list(client.fine_tuning.jobs.checkpoints.list(job_id))
+    if json:
+        for point in found:
+            emit(point.to_dict())
+        return
+    rows = (
+        (str(p.step_number), p.fine_tuned_model_checkpoint, figure(p.metrics.full_valid_loss)) for p in found
+    )
+    show_table(("STEP", "MODEL", "VALIDATION LOSS"), rows)
+
+
+def figure(value: float | None) -> str:
+    """A loss, where there is one."""
+    return "" if value is None else f"{value:.3f}"
+
+
+@app.command("watch")
+def watch_job(job_id: JobId, json: Json = False) -> None:
+    """Show how a job goes, to its end; Ctrl-C leaves it running. Exit 0 when it succeeded."""
+    with connected() as client:
+        finish(watch(client, job_id, json=json), json=json)
+
+
+@app.command("cancel")
+def cancel_job(job_id: JobId, json: Json = False) -> None:
+    """Cancel a job; what it has learned is not kept as a model."""
+    with connected() as client:
+        job = client.fine_tuning.jobs.cancel(job_id)
+    emit(job.to_dict()) if json else console().print(f"{job.id} {job.status}")
