@@ -1,0 +1,207 @@
+"""One frozen base model and any number of adapters behind seven verbs; token ids in, token ids out."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from afina.engine import adapters, model, train
+from afina.engine.adapters import Adapter
+from afina.engine.losses import Loss
+from afina.engine.sample import Row, Sampler
+from afina.engine.scheduler import Scheduler
+from afina.engine.types import (
+    AdamW,
+    AdapterSpec,
+    Batch,
+    Logprobs,
+    LossReport,
+    SamplingParams,
+    Sequence,
+    StepReport,
+    Token,
+)
+from afina.errors import InvalidRequest, NotFound
+
+T = TypeVar("T")
+
+
+class Engine:
+    """Verbs may be awaited from any number of coroutines; results do not depend on who else is served.
+
+    Requests of one adapter run in the order in which they were made. Failures reach the caller who asked, as
+    exceptions, and leave everybody else untouched.
+    """
+
+    def __init__(self, base: model.Model, scheduler: Scheduler) -> None:
+        self._model = base
+        self._scheduler = scheduler
+        self._adapters: dict[str, Adapter] = {}
+        self._sampler = Sampler(base)
+        scheduler.serve(self._sampler)
+
+    @classmethod
+    async def open(
+        cls, base: Path, *, dtype: str = "float32", threads: int | None = None, device: str = "cpu"
+    ) -> "Engine":
+        """Load a base model's directory on a new device thread, where torch has `threads` threads of its own."""
+
+        def work() -> model.Model:
+            if threads is not None:
+                torch.set_num_threads(threads)
+            return model.load(base, dtype=dtype, device=device)
+
+        scheduler = Scheduler()
+        try:
+            return cls(await asyncio.wrap_future(scheduler.submit(None, _once(work))), scheduler)
+        except BaseException:
+            scheduler.close()
+            raise
+
+    async def close(self) -> None:
+        """Stop after the unit of work at hand; everyone who still waits gets Unavailable."""
+        await asyncio.to_thread(self._scheduler.close)
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids are below it."""
+        return self._model.vocab_size
+
+    @property
+    def max_positions(self) -> int:
+        """The base model's context, in tokens."""
+        return self._model.max_positions
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the base model has."""
+        return self._model.parameters
+
+    @property
+    def device(self) -> str:
+        """What computes: `cpu`, `cuda`."""
+        return str(self._model.device)
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the adapters that are loaded."""
+        return tuple(self._adapters)
+
+    @property
+    def rows(self) -> int:
+        """How many samples are being made or wait for a place."""
+        return self._sampler.live
+
+    def adapter_parameters(self, adapter: str) -> int:
+        """How many numbers an adapter trains."""
+        return sum(p.numel() for p in self._adapter(adapter).parameters)
+
+    async def create_adapter(self, adapter: str, spec: AdapterSpec | None, start: Path | None = None) -> None:
+        """Make an adapter: new from `spec`, or from a PEFT folder `start`, whose shape a spec must match.
+
+        A folder saved with its state continues where it was: optimizer, step, generator.
+        """
+        if spec is None and start is None:
+            raise InvalidRequest("An adapter needs a spec or a folder to start from.")
+
+        def work() -> None:
+            if adapter in self._adapters:
+                raise InvalidRequest(f"There is an adapter named {adapter} already; drop it first.")
+            if start is not None:
+                self._adapters[adapter] = adapters.load(self._model, spec, start)
+            elif spec is not None:
+                self._adapters[adapter] = adapters.create(self._model, spec)
+
+        await self._do(adapter, work)
+
+    async def forward_backward(self, adapter: str, batch: Batch, loss: Loss) -> LossReport:
+        """Add the gradients of one batch to the adapter's; on failure or cancellation it has none left."""
+        return await self._turns(adapter, lambda a: train.forward_backward(self._model, a, batch, loss))
+
+    async def optim_step(self, adapter: str, params: AdamW) -> StepReport:
+        """Apply the gathered gradients and forget them; what is not finite is not applied, and reported."""
+        return await self._do(adapter, lambda: self._adapter(adapter).step(params))
+
+    async def logprobs(
+        self, adapter: str | None, sequences: list[Sequence], *, token_budget: int = 2048
+    ) -> list[Logprobs]:
+        """Score the supervised tokens of each sequence; None is the base model."""
+        batch = Batch(tuple(sequences), token_budget)
+        if adapter is None:
+            return await self._wait(None, train.logprobs(self._model, None, batch))
+        return await self._turns(adapter, lambda a: train.logprobs(self._model, a, batch))
+
+    def sample(
+        self, adapter: str | None, prompt: list[int], params: SamplingParams
+    ) -> AsyncGenerator[Token, None]:
+        """Continue a prompt, token by token; closing the iterator frees its place.
+
+        The adapter is used as it is at each token: finish sampling before training it further.
+        """
+        return self._sample(adapter, prompt, params)
+
+    async def _sample(
+        self, adapter: str | None, prompt: list[int], params: SamplingParams
+    ) -> AsyncGenerator[Token, None]:
+        loop, arrived = asyncio.get_running_loop(), asyncio.Queue[Token | Exception]()
+
+        def deliver(item: Token | Exception) -> None:
+            with suppress(RuntimeError):  # The loop is closed: nobody listens any more.
+                loop.call_soon_threadsafe(arrived.put_nowait, item)
+
+        row = Row(None if adapter is None else self._adapter(adapter), list(prompt), params, deliver)
+        try:
+            self._sampler.add(row)
+            self._scheduler.wake()
+            while True:
+                item = await arrived.get()
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+                if item.finish is not None:
+                    return
+        finally:
+            row.dropped = True
+
+    async def save(self, adapter: str, path: Path, state: bool = False) -> None:
+        """Write a PEFT folder, durably; with `state` also what training needs to go on bit by bit."""
+        files = await self._do(adapter, lambda: adapters.snapshot(self._adapter(adapter), state=state))
+        await asyncio.to_thread(adapters.write, path, files)
+
+    async def drop(self, adapter: str) -> None:
+        """Forget an adapter; samples under way keep it until they end."""
+
+        def work() -> None:
+            self._adapter(adapter)
+            del self._adapters[adapter]
+
+        await self._do(adapter, work)
+
+    def _adapter(self, name: str) -> Adapter:
+        try:
+            return self._adapters[name]
+        except KeyError:
+            raise NotFound(f"No adapter named {name} is loaded.") from None
+
+    async def _turns(self, adapter: str, start: Callable[[Adapter], Generator[None, None, T]]) -> T:
+        """Run a generator of units; the adapter is looked up when its turn comes."""
+
+        def work() -> Generator[None, None, T]:
+            return (yield from start(self._adapter(adapter)))
+
+        return await self._wait(adapter, work())
+
+    async def _do(self, adapter: str, work: Callable[[], T]) -> T:
+        return await self._wait(adapter, _once(work))
+
+    async def _wait(self, key: str | None, work: Generator[None, None, T]) -> T:
+        return await asyncio.wrap_future(self._scheduler.submit(key, work))
+
+
+def _once(work: Callable[[], T]) -> Generator[None, None, T]:
+    """A request of a single unit."""
+    yield from ()
+    return work()

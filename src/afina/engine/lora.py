@@ -1,0 +1,95 @@
+"""Linears that add an adapter's low-rank product to a frozen one, to the rows of the stream that ask for it.
+
+Which adapter applies to which rows comes with the pass, so one code trains one adapter and samples from many.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The two factors for one linear: `a` is [rank, in], `b` is [out, rank]."""
+
+    a: nn.Parameter
+    b: nn.Parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of a pass that belongs to one adapter; `rows` are places in the stream, None means all of them."""
+
+    pairs: Mapping[str, Pair]
+    scale: float
+    rows: Tensor | None = None
+
+
+Shares = tuple[Share, ...]
+
+
+class Routing:
+    """The shares of the pass that is running, seen by every linear; none of them is the base model."""
+
+    def __init__(self) -> None:
+        self.shares: Shares = ()
+
+    @contextmanager
+    def use(self, shares: Shares) -> Iterator[None]:
+        """Route everything computed inside to these shares."""
+        self.shares = shares
+        try:
+            yield
+        finally:
+            self.shares = ()
+
+
+class LoraLinear(nn.Module):
+    """A frozen linear of the base model, under the name by which adapters know it."""
+
+    def __init__(self, frozen: nn.Linear, name: str, routing: Routing) -> None:
+        super().__init__()
+        self.weight, self.bias = frozen.weight, frozen.bias
+        self.name = name
+        self.routing = routing
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[1, T, in] to [1, T, out]."""
+        y = F.linear(x, self.weight, self.bias)
+        for share in self.routing.shares:
+            pair = share.pairs.get(self.name)
+            if pair is not None:
+                y = _add(y, x, share, pair)
+        return y
+
+
+def _add(y: Tensor, x: Tensor, share: Share, pair: Pair) -> Tensor:
+    part = x if share.rows is None else x.index_select(1, share.rows)
+    low = F.linear(part.to(pair.a.dtype), pair.a)
+    delta = (F.linear(low, pair.b) * share.scale).to(y.dtype)
+    return y + delta if share.rows is None else y.index_add(1, share.rows, delta)
+
+
+def wrap_linears(blocks: nn.Module, routing: Routing) -> dict[str, tuple[int, int]]:
+    """Replace each linear inside `blocks`; answers with every name (`0.mlp.up_proj`) and its (in, out) features."""
+    found = [(name, module) for name, module in blocks.named_modules() if isinstance(module, nn.Linear)]
+    for name, module in found:
+        parent, _, child = name.rpartition(".")
+        setattr(blocks.get_submodule(parent), child, LoraLinear(module, name, routing))
+    return {name: (module.in_features, module.out_features) for name, module in found}
+
+
+def new_pairs(shapes: dict[str, tuple[int, int]], rank: int, generator: torch.Generator) -> dict[str, Pair]:
+    """Fresh float32 factors: `a` uniform within 1/sqrt(in) as PEFT draws it, `b` zero, so no change yet."""
+    pairs = {}
+    for name, (features_in, features_out) in shapes.items():
+        bound = features_in**-0.5
+        a = (torch.rand(rank, features_in, generator=generator, dtype=torch.float32) * 2 - 1) * bound
+        pairs[name] = Pair(
+            nn.Parameter(a), nn.Parameter(torch.zeros(features_out, rank, dtype=torch.float32))
+        )
+    return pairs

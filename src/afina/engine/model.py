@@ -1,0 +1,129 @@
+"""The frozen base model: loaded from a directory of safetensors, run as one stream of tokens."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers.utils import logging
+
+from afina.engine import attention
+from afina.engine.attention import Layout
+from afina.engine.lora import Routing, Shares, wrap_linears
+from afina.errors import InvalidRequest
+
+# Only families whose gradients, packed layouts and greedy tokens the tests show equal to transformers'.
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+
+# Other kinds take their frequencies from the longest sequence around: neighbours would change each other.
+ROPES = ("default", "linear", "llama3", "yarn")
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+# Logits are computed in chunks of at most this many numbers (256 MB in float32).
+CHUNK = 2**26
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The base model's parts that the engine drives, and the sizes it needs."""
+
+    body: nn.Module
+    head: nn.Linear
+    routing: Routing
+    shapes: dict[str, tuple[int, int]]
+    vocab_size: int
+    max_positions: int
+    parameters: int
+    device: torch.device
+    kv_heads: int
+    head_dim: int
+    layers: int
+
+    def hidden(self, tokens: tuple[list[int], list[int]], layout: Layout, shares: Shares) -> Tensor:
+        """Ids and positions of one stream to last hidden states [T, hidden]."""
+        ids, positions = (torch.tensor([x], device=self.device) for x in tokens)
+        with self.routing.use(shares):
+            out = self.body(input_ids=ids, position_ids=positions, use_cache=False, layout=layout)
+        return out.last_hidden_state[0]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[N, hidden] to [N, vocab] in float32."""
+        return self.head(hidden).float()
+
+    def logprobs(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability of each target from its row [N, hidden], and whether it was the arg-max: two [N]."""
+        rows = max(1, CHUNK // self.vocab_size)
+        score = self._score if len(targets) <= rows else self._score_again
+        parts = [score(h, t) for h, t in zip(hidden.split(rows), targets.split(rows), strict=True)]
+        values, hits = zip(*parts, strict=True)
+        return torch.cat(values), torch.cat(hits)
+
+    def _score(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.logits(hidden)
+        values = torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]
+        return values, logits.detach().argmax(dim=-1) == targets
+
+    def _score_again(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """As `_score`, with the logits computed a second time in the backward pass instead of kept."""
+        return checkpoint(self._score, hidden, targets, use_reentrant=False)
+
+
+def load(base: Path, *, dtype: str = "float32", device: str = "cpu") -> Model:
+    """Load a base directory: local files only, safetensors only, families shown exact only.
+
+    Raises InvalidRequest for a family, rotary embedding or dtype that is not supported, or files that are missing.
+    """
+    config = _checked_config(base, dtype)
+    attention.register()
+    logging.disable_progress_bar()
+    options = {"dtype": DTYPES[dtype], "attn_implementation": attention.NAME}
+    strict = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+    network, info = AutoModelForCausalLM.from_pretrained(
+        base, config=config, output_loading_info=True, **options, **strict
+    )
+    if info["missing_keys"] or info["mismatched_keys"]:
+        raise InvalidRequest(
+            "The base model's files lack tensors that its config.json promises.", param="model"
+        )
+    network.eval().to(device).requires_grad_(False)
+    routing = Routing()
+    return Model(
+        body=network.model,
+        head=network.lm_head,
+        routing=routing,
+        parameters=sum(p.numel() for p in network.parameters()),
+        shapes=wrap_linears(network.model.layers, routing),
+        vocab_size=config.vocab_size,
+        max_positions=config.max_position_embeddings,
+        device=torch.device(device),
+        kv_heads=config.num_key_value_heads,
+        head_dim=network.model.layers[0].self_attn.head_dim,
+        layers=config.num_hidden_layers,
+    )
+
+
+def _checked_config(base: Path, dtype: str) -> PretrainedConfig:
+    if dtype not in DTYPES:
+        raise InvalidRequest(f"dtype must be one of {', '.join(DTYPES)}.", param="dtype")
+    if not (base / "config.json").is_file() or not any(base.glob("*.safetensors")):
+        raise InvalidRequest(
+            "A base model is a directory with config.json and safetensors files.", param="model"
+        )
+    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+    if config.model_type not in FAMILIES:
+        raise InvalidRequest(
+            f"Models of type {config.model_type} are not supported, only {', '.join(FAMILIES)}.",
+            param="model",
+            code="model_not_available",
+        )
+    rope = config.rope_parameters.get("rope_type", "default")
+    if rope not in ROPES:
+        raise InvalidRequest(
+            f"Rotary embeddings of type {rope} are not supported, only {', '.join(ROPES)}.",
+            param="model",
+            code="model_not_available",
+        )
+    return config

@@ -1,0 +1,204 @@
+"""Continuous batching: rows join at any step, each with its own adapter, parameters and random numbers."""
+
+import hashlib
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from afina.engine.adapters import Adapter
+from afina.engine.cache import Cache, Decode, Prefill
+from afina.engine.lora import Share, Shares
+from afina.engine.model import Model
+from afina.engine.types import Finish, SamplingParams, Token
+from afina.errors import InvalidRequest, RunFailed
+
+# More rows than this wait for one to end.
+MAX_ROWS = 64
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One prompt being continued; `deliver` gets its tokens, and an exception where it cannot go on."""
+
+    adapter: Adapter | None
+    prompt: list[int]
+    params: SamplingParams
+    deliver: Callable[[Token | Exception], None]
+    made: list[int] = field(default_factory=list)
+    dropped: bool = False
+
+
+class Sampler:
+    """The rows in work: `rows[i]` owns slot i of the cache. Only `add` and `live` are for other threads."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.waiting: deque[Row] = deque()
+        self.rows: list[Row] = []
+        self.cache = Cache(model)
+
+    def add(self, row: Row) -> None:
+        """Queue a row; it joins at the next step. Raises InvalidRequest for what cannot be sampled."""
+        check(self.model, row.prompt, row.params)
+        self.waiting.append(row)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step would find something to do."""
+        return bool(self.waiting or self.rows)
+
+    @property
+    def live(self) -> int:
+        """Rows somebody still listens to."""
+        return sum(not row.dropped for row in [*self.waiting, *self.rows])
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """One unit of work: the prompt of one new row, else one token for every row."""
+        self._sweep()
+        if self.waiting and len(self.rows) < MAX_ROWS:
+            self._run(self._prefill, [self.waiting.popleft()])
+        elif self.rows:
+            self._run(self._decode, self.rows)
+
+    def _sweep(self) -> None:
+        """Rows that nobody listens to any more leave before anything is computed."""
+        while self.waiting and self.waiting[0].dropped:
+            self.waiting.popleft()
+        for row in [row for row in self.rows if row.dropped]:
+            self._leave(row)
+
+    def _run(self, work: Callable[[list[Row]], None], rows: list[Row]) -> None:
+        """A failure reaches those whose rows were computed, and nobody else."""
+        rows = list(rows)
+        try:
+            work(rows)
+        except Exception as error:
+            # The frames hold the tensors of the step; who keeps the error must not keep them.
+            traceback.clear_frames(error.__traceback__)
+            for row in rows:
+                self._leave(row)
+                row.deliver(error)
+
+    def end(self, error: Exception) -> None:
+        """Nothing will be sampled any more; everyone who waits is told."""
+        for row in [*self.waiting, *self.rows]:
+            row.deliver(error)
+
+    def _leave(self, row: Row) -> None:
+        if row in self.rows:
+            slot = self.rows.index(row)
+            self.cache.release(slot)
+            self.rows[slot] = self.rows[-1]
+            self.rows.pop()
+
+    def _prefill(self, rows: list[Row]) -> None:
+        (row,) = rows
+        slot = self.cache.take(len(row.prompt))
+        self.rows.append(row)
+        shares = () if row.adapter is None else (row.adapter.share,)
+        positions = list(range(len(row.prompt)))
+        hidden = self.model.hidden((row.prompt, positions), Prefill(self.cache, slot), shares)
+        self._deliver(rows, self.model.logits(hidden[-1:]))
+
+    def _decode(self, rows: list[Row]) -> None:
+        self.cache.extend()
+        ids = [row.made[-1] for row in rows]
+        positions = [length - 1 for length in self.cache.lengths]
+        hidden = self.model.hidden((ids, positions), Decode(self.cache), shares(rows, self.model.device))
+        self._deliver(rows, self.model.logits(hidden))
+
+    def _deliver(self, rows: list[Row], logits: Tensor) -> None:
+        """One token to each row from logits [rows, vocab]; rows that end leave."""
+        scores = torch.log_softmax(logits, dim=-1)
+        for row, values, own in zip(rows, logits, scores, strict=True):
+            if not bool(values.isfinite().all()):
+                self._leave(row)
+                row.deliver(RunFailed("The adapter's outputs are not finite; it cannot be sampled."))
+                continue
+            token = choose(values, own, row)
+            row.made.append(token.id)
+            if self._finish(row) is not None:
+                token = Token(token.id, token.logprob, token.top, self._finish(row))
+                self._leave(row)
+            row.deliver(token)
+
+    def _finish(self, row: Row) -> Finish | None:
+        if row.made[-1] in row.params.stop_ids:
+            return "stop"
+        full = len(row.prompt) + len(row.made) >= self.model.max_positions
+        return "length" if full or len(row.made) >= row.params.max_tokens else None
+
+
+def shares(rows: list[Row], device: torch.device) -> Shares:
+    """Rows grouped by adapter, so that each adapter's factors are multiplied once."""
+    groups: dict[int, tuple[Adapter, list[int]]] = {}
+    for i, row in enumerate(rows):
+        if row.adapter is not None:
+            groups.setdefault(id(row.adapter), (row.adapter, []))[1].append(i)
+    return tuple(
+        Share(
+            adapter.pairs,
+            adapter.spec.scale,
+            None if len(at) == len(rows) else torch.tensor(at, device=device),
+        )
+        for adapter, at in groups.values()
+    )
+
+
+def choose(logits: Tensor, scores: Tensor, row: Row) -> Token:
+    """The next token from one row of logits and their log-softmax, both [vocab]."""
+    params = row.params
+    if params.temperature == 0:
+        chosen = int(logits.argmax())
+    else:
+        position = len(row.prompt) + len(row.made)
+        # In float64, and the largest at 0: the coldest temperature still leaves one number that counts.
+        sharpened = (logits - logits.max()).double() / params.temperature
+        chosen = draw(sharpened, params.top_p, uniform(params.seed, position))
+    top: tuple[tuple[int, float], ...] = ()
+    if params.logprobs:
+        values, ids = scores.topk(min(params.logprobs, len(scores)))
+        top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
+    return Token(chosen, float(scores[chosen]), top)
+
+
+def draw(logits: Tensor, top_p: float, number: float) -> int:
+    """The id at `number` of the cumulative distribution, cut to the likeliest ids that hold `top_p`; logits [vocab]."""
+    probabilities, ids = torch.softmax(logits, dim=-1).sort(descending=True, stable=True)
+    cumulative = probabilities.cumsum(dim=-1)
+    kept = int((cumulative - probabilities < top_p).sum())
+    place = torch.searchsorted(cumulative[:kept], number * cumulative[kept - 1], right=True)
+    return int(ids[min(int(place), kept - 1)])
+
+
+def uniform(seed: int, position: int) -> float:
+    """A number in [0, 1) that depends on these two and nothing else."""
+    digest = hashlib.blake2b(f"{seed}:{position}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest) >> 11) * 2.0**-53
+
+
+def check(model: Model, prompt: list[int], params: SamplingParams) -> None:
+    """Raise InvalidRequest for a prompt or parameters that cannot be sampled."""
+    if not prompt or not all(0 <= i < model.vocab_size for i in prompt):
+        raise InvalidRequest(
+            f"A prompt needs at least one id, all within the vocabulary of {model.vocab_size}."
+        )
+    if len(prompt) >= model.max_positions:
+        raise InvalidRequest(
+            f"This model's maximum context length is {model.max_positions} tokens. However, the prompt has "
+            f"{len(prompt)} tokens. Please reduce the length of the messages.",
+            code="context_length_exceeded",
+        )
+    if params.max_tokens < 1:
+        raise InvalidRequest("max_tokens must be at least 1.", param="max_tokens")
+    if not 0 <= params.temperature < float("inf"):
+        raise InvalidRequest("temperature must be a finite number of at least 0.", param="temperature")
+    if not 0 < params.top_p <= 1:
+        raise InvalidRequest("top_p must be above 0 and at most 1.", param="top_p")
+    if params.logprobs is not None and params.logprobs < 0:
+        raise InvalidRequest("logprobs must not be negative.", param="logprobs")

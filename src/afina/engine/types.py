@@ -1,0 +1,128 @@
+"""What goes into the engine and what comes out of it: plain frozen values, no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+Finish = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSpec:
+    """The shape of a LoRA adapter; `seed` alone decides its first values."""
+
+    rank: int = 16
+    alpha: float = 16.0
+    rslora: bool = False
+    targets: tuple[str, ...] = LINEARS
+    seed: int = 0
+
+    @property
+    def scale(self) -> float:
+        """What the adapter's product is multiplied by."""
+        return self.alpha / (self.rank**0.5 if self.rslora else self.rank)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Token ids with the loss weight of each; with a parent, they continue the parent's ids.
+
+    `weights[i]` belongs to predicting `ids[i]` from everything before it. The first token of a sequence
+    without parent has nothing before it: its weight is not used. `parent` is an earlier index within the same
+    batch. Sequences with the same `group` reach the loss together. `reference` holds the log-probabilities that
+    another model gave to the supervised tokens, in order; `advantage` is the factor of a policy gradient.
+    """
+
+    ids: tuple[int, ...]
+    weights: tuple[float, ...]
+    parent: int | None = None
+    group: int | None = None
+    reference: tuple[float, ...] | None = None
+    advantage: float = 0.0
+
+    @property
+    def supervised(self) -> tuple[int, ...]:
+        """The places in `ids` that are predicted and weigh something."""
+        first = 1 if self.parent is None else 0
+        return tuple(i for i in range(first, len(self.ids)) if self.weights[i] != 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The sequences of one forward_backward.
+
+    They are computed in passes of at most `token_budget` tokens (a longer sequence is a pass of its own), so
+    the budget decides the result's last bits: fix it per run. The summed loss is divided by `denominator`,
+    which is the total weight of the supervised tokens unless it is given.
+    """
+
+    sequences: tuple[Sequence, ...]
+    token_budget: int = 2048
+    denominator: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LossReport:
+    """Loss over the batch's denominator, weighted share of arg-max hits, and the total weight supervised."""
+
+    mean: float
+    accuracy: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdamW:
+    """One optimizer step: decoupled weight decay; gradients clipped to the global norm `max_norm`, if any."""
+
+    lr: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    max_norm: float | None = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """Steps applied so far and the norm before clipping; not finite means that this step was not applied."""
+
+    step: int
+    grad_norm: float
+    finite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Logprobs:
+    """Of one sequence's supervised tokens, in order: log-probability, and whether it was the likeliest one."""
+
+    values: tuple[float, ...]
+    argmax: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How to continue a prompt; at temperature 0 the most likely token, `top_p` and `seed` unused.
+
+    `logprobs` asks for that many most likely tokens beside each one. Equal seeds give equal random numbers at
+    equal positions, whatever else runs.
+    """
+
+    max_tokens: int = 16
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop_ids: tuple[int, ...] = ()
+    logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One sampled token. The last one says why it is the last; a stop token is delivered like any other.
+
+    Log-probabilities are the model's own, before temperature and `top_p`.
+    """
+
+    id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+    finish: Finish | None = None

@@ -1,0 +1,145 @@
+"""Tiny random models, adapters that do something, and transformers + PEFT as the judge."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from transformers import PreTrainedConfig as Config
+
+from afina.engine import adapters, model
+from afina.engine.adapters import Adapter
+from afina.engine.packing import lineage
+from afina.engine.types import AdapterSpec, Batch, Sequence
+
+SIZES = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 320,
+    "initializer_range": 0.2,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+ROPE = {"rope_theta": 10000.0}
+LLAMA3 = {"rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 80}
+CONFIGS: dict[str, Callable[[], Config]] = {
+    "llama": lambda: LlamaConfig(**SIZES),
+    "llama-linear": lambda: LlamaConfig(
+        **SIZES, rope_parameters=ROPE | {"rope_type": "linear", "factor": 2.0}
+    ),
+    "llama-llama3": lambda: LlamaConfig(
+        **SIZES, rope_parameters=ROPE | LLAMA3 | {"original_max_position_embeddings": 64}
+    ),
+    "llama-yarn": lambda: LlamaConfig(**SIZES, rope_parameters=ROPE | YARN),
+    "mistral": lambda: MistralConfig(**SIZES, head_dim=8, sliding_window=None),
+    "mistral-sliding": lambda: MistralConfig(**SIZES, head_dim=8, sliding_window=7),
+    "qwen2": lambda: Qwen2Config(**SIZES),
+    "qwen2-sliding": lambda: Qwen2Config(
+        **SIZES, use_sliding_window=True, sliding_window=7, max_window_layers=1
+    ),
+    "qwen3": lambda: Qwen3Config(**SIZES, head_dim=16),
+    "qwen3-sliding": lambda: Qwen3Config(
+        **SIZES, head_dim=16, use_sliding_window=True, sliding_window=7, max_window_layers=1
+    ),
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The directory of a seeded random base model, made once."""
+    made: dict[str, Path] = {}
+
+    def make(name: str = "llama") -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name)
+            torch.manual_seed(0)
+            AutoModelForCausalLM.from_config(CONFIGS[name]()).save_pretrained(made[name])
+        return made[name]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stirred() -> Callable[..., Adapter]:
+    """An adapter whose second factors are not zero, so that it changes what the model says."""
+
+    def make(frozen: model.Model, spec: AdapterSpec | None = None, *, size: float = 0.3) -> Adapter:
+        adapter = adapters.create(frozen, spec or AdapterSpec(rank=4, alpha=8.0, seed=3))
+        generator = torch.Generator().manual_seed(adapter.spec.seed + 1)
+        with torch.no_grad():
+            for pair in adapter.pairs.values():
+                pair.b.copy_(torch.randn(pair.b.shape, generator=generator) * size)
+        return adapter
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def judge() -> Callable[[Path, Path | None], torch.nn.Module]:
+    """The same model by transformers alone, with the same adapter by PEFT."""
+
+    def make(folder: Path, adapter: Path | None = None) -> torch.nn.Module:
+        plain = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+        return plain if adapter is None else PeftModel.from_pretrained(plain, adapter, is_trainable=True)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def one_by_one() -> Callable[[torch.nn.Module, Batch], list[torch.Tensor]]:
+    """Log-probabilities of each sequence's supervised tokens, every sequence run alone with all it continues."""
+
+    def score(network: torch.nn.Module, batch: Batch) -> list[torch.Tensor]:
+        return [_alone(network, batch.sequences, i) for i in range(len(batch.sequences))]
+
+    return score
+
+
+def _alone(network: torch.nn.Module, sequences: tuple[Sequence, ...], index: int) -> torch.Tensor:
+    ids = [token for i in lineage(sequences, index) for token in sequences[i].ids]
+    before = len(ids) - len(sequences[index].ids)
+    places = torch.tensor([before + i for i in sequences[index].supervised], dtype=torch.long)
+    scores = torch.log_softmax(network(input_ids=torch.tensor([ids])).logits[0], dim=-1)
+    return scores[places - 1, torch.tensor(ids)[places]]
+
+
+@pytest.fixture(scope="session")
+def plain_batch() -> Batch:
+    """Three sequences of unequal length and weight, none continuing another."""
+    return Batch(tuple(_sequence(n, seed) for n, seed in ((11, 0), (5, 1), (17, 2))))
+
+
+@pytest.fixture(scope="session")
+def shared_batch() -> Batch:
+    """A system prompt, two prompts that continue it, answers to each, and one sequence alone; the second prompt is
+    itself supervised, and both of the first prompt's answers are predicted from its last token."""
+    return Batch(
+        (
+            _sequence(9, 0, weight=0.0),
+            _sequence(5, 1, parent=0, weight=0.0),
+            _sequence(6, 2, parent=1),
+            _sequence(3, 3, parent=1),
+            _sequence(4, 4, parent=0),
+            _sequence(7, 5, parent=4),
+            _sequence(8, 6),
+        )
+    )
+
+
+def _sequence(length: int, seed: int, *, parent: int | None = None, weight: float = 1.0) -> Sequence:
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, SIZES["vocab_size"], (length,), generator=generator).tolist()
+    weights = (weight * torch.rand(length, generator=generator).round(decimals=1)).tolist()
+    return Sequence(tuple(ids), (weight, *weights[1:]), parent)

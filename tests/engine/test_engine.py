@@ -1,0 +1,107 @@
+"""Many coroutines on one engine: training beside sampling changes neither, closing and cancelling leave no trace."""
+
+import ast
+import asyncio
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from afina.engine.engine import Engine
+from afina.engine.fake import FakeEngine
+from afina.engine.losses import cross_entropy
+from afina.engine.types import AdamW, AdapterSpec, SamplingParams, Sequence
+from afina.errors import Unavailable
+
+SPEC = AdapterSpec(rank=4, seed=1)
+PARAMS = SamplingParams(max_tokens=60, temperature=0.7, seed=3)
+
+
+@pytest.fixture
+async def engine(base):
+    engine = await Engine.open(base("llama"), threads=1)
+    yield engine
+    await engine.close()
+
+
+async def train(engine, batch, name="a"):
+    await engine.create_adapter(name, SPEC)
+    losses = []
+    for _ in range(5):
+        losses.append((await engine.forward_backward(name, batch, cross_entropy)).mean)
+        await engine.optim_step(name, AdamW(lr=0.01))
+    await engine.drop(name)
+    return losses
+
+
+async def sample(engine):
+    return [token.id async for token in engine.sample(None, [5, 6, 7], PARAMS)]
+
+
+async def test_training_beside_sampling_changes_neither(engine, shared_batch):
+    losses, tokens = await train(engine, shared_batch), await sample(engine)
+    together = await asyncio.gather(train(engine, shared_batch), *(sample(engine) for _ in range(3)))
+    assert together[0] == losses
+    assert together[1:] == [tokens] * 3
+
+
+async def test_a_cancelled_forward_backward_leaves_no_gradients(engine, shared_batch):
+    await engine.create_adapter("b", SPEC)
+    for _ in range(3):
+        task = asyncio.create_task(engine.forward_backward("b", shared_batch, cross_entropy))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await engine.drop("b")
+    assert await train(engine, shared_batch, "b") == await train(engine, shared_batch, "c")
+
+
+async def test_a_closed_engine_answers_unavailable(base):
+    engine = await Engine.open(base("llama"), threads=1)
+    tokens = engine.sample(None, [1], SamplingParams(max_tokens=300, temperature=0))
+    await anext(tokens)
+    await engine.close()
+    with pytest.raises(Unavailable):
+        while True:
+            await anext(tokens)
+    with pytest.raises(Unavailable):
+        await engine.logprobs(None, [Sequence((1, 2), (1.0, 1.0))])
+
+
+async def test_its_properties_are_the_base_s(engine):
+    await engine.create_adapter("a", AdapterSpec(rank=2, targets=("q_proj",)))
+    assert (engine.vocab_size, engine.max_positions, engine.device) == (97, 320, "cpu")
+    assert engine.parameters > 10_000
+    assert engine.adapter_parameters("a") == 2 * 2 * (32 + 32)
+
+
+async def test_the_base_scores_a_sequence_without_targets_as_empty(engine):
+    (scores,) = await engine.logprobs(None, [Sequence((1,), (1.0,))])
+    assert scores.values == () and scores.argmax == ()
+
+
+def public(cls) -> dict[str, list[str]]:
+    names = [n for n in vars(cls) if not n.startswith("_") and inspect.isfunction(vars(cls)[n])]
+    return {n: list(inspect.signature(vars(cls)[n]).parameters) for n in names}
+
+
+def test_the_fake_has_the_same_verbs():
+    assert public(FakeEngine) == public(Engine)
+
+
+@pytest.mark.parametrize("module", ["types", "losses", "fake", "packing"])
+def test_what_methods_import_needs_no_torch(module):
+    code = f"import sys, afina.engine.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_nothing_is_pickled():
+    names = set()
+    for file in Path(inspect.getfile(Engine)).parent.glob("*.py"):
+        tree = ast.parse(file.read_text("utf-8"))
+        names |= {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert "torch.nn.utils.get_total_norm" in names
+    assert not names & {"torch.load", "torch.save", "pickle.load", "pickle.loads", "pickle.dump"}

@@ -1,0 +1,115 @@
+"""Packed passes against transformers + PEFT one by one: log-probabilities and every gradient tensor."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from afina.engine import adapters, model, train
+from afina.engine.losses import cross_entropy
+from afina.engine.types import AdapterSpec, Batch, Sequence
+
+FAMILIES = ("llama", "mistral", "mistral-sliding", "qwen2", "qwen2-sliding", "qwen3", "qwen3-sliding")
+ROPES = ("llama-linear", "llama-llama3", "llama-yarn")
+
+
+def finish(work):
+    """Run a request's units to the end and take what it returns."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def difference(ours, theirs) -> float:
+    return float((ours - theirs).norm() / theirs.norm())
+
+
+def gradients_by_peft(network, one_by_one, batch: Batch):
+    """The loss and the gradients by name, as a plain loop over the sequences has them."""
+    total = sum(s.weights[i] for s in batch.sequences for i in s.supervised)
+    losses = [
+        -(values * torch.tensor([s.weights[i] for i in s.supervised])).sum() / total
+        for values, s in zip(one_by_one(network, batch), batch.sequences, strict=True)
+    ]
+    loss = torch.stack(losses).sum()
+    loss.backward()
+    return float(loss.detach()), {
+        n.replace(".default.", "."): p.grad for n, p in network.named_parameters() if p.grad is not None
+    }
+
+
+@pytest.mark.parametrize("name", FAMILIES + ROPES)
+@pytest.mark.parametrize("layout", ["plain_batch", "shared_batch"])
+@pytest.mark.parametrize("budget", [2048, 20])
+def test_gradients_equal_peft_tensor_by_tensor(
+    name, layout, budget, request, base, stirred, judge, one_by_one, tmp_path
+):
+    batch = replace(request.getfixturevalue(layout), token_budget=budget)
+    frozen = model.load(base(name))
+    adapter = stirred(frozen)
+    adapters.write(tmp_path, adapters.snapshot(adapter, state=False))
+    report = finish(train.forward_backward(frozen, adapter, batch, cross_entropy))
+    loss, theirs = gradients_by_peft(judge(base(name), tmp_path), one_by_one, batch)
+    assert report.mean == pytest.approx(loss, rel=1e-6)
+    ours = {n: p.grad for n, p in adapter.named()}
+    assert ours.keys() == theirs.keys()
+    assert max(difference(ours[n], theirs[n]) for n in ours) < 1e-5
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_logprobs_equal_transformers_for_base_and_adapter(
+    name, shared_batch, base, stirred, judge, one_by_one, tmp_path
+):
+    frozen = model.load(base(name))
+    adapter = stirred(frozen)
+    adapters.write(tmp_path, adapters.snapshot(adapter, state=False))
+    for ours, folder in ((None, None), (adapter, tmp_path)):
+        answers = finish(train.logprobs(frozen, ours, shared_batch))
+        for answer, expected in zip(
+            answers, one_by_one(judge(base(name), folder), shared_batch), strict=True
+        ):
+            torch.testing.assert_close(torch.tensor(answer.values), expected.detach(), rtol=0, atol=2e-5)
+
+
+def test_the_head_in_chunks_gives_the_same_gradients(monkeypatch, shared_batch, base, stirred):
+    frozen = model.load(base("llama"))
+    whole, chunked = stirred(frozen), stirred(frozen)
+    expected = finish(train.forward_backward(frozen, whole, shared_batch, cross_entropy))
+    monkeypatch.setattr(model, "CHUNK", 5 * frozen.vocab_size)
+    report = finish(train.forward_backward(frozen, chunked, shared_batch, cross_entropy))
+    assert report.mean == pytest.approx(expected.mean, rel=1e-6)
+    pairs = zip(whole.parameters, chunked.parameters, strict=True)
+    assert max(difference(b.grad, a.grad) for a, b in pairs) < 1e-5
+
+
+def test_another_segment_does_not_change_a_bit(plain_batch, base, stirred):
+    frozen = model.load(base("llama"))
+    adapter = stirred(frozen)
+    first, second, third = plain_batch.sequences
+    changed = replace(plain_batch, sequences=(first, Sequence((1,) * len(second.ids), second.weights), third))
+    before = finish(train.logprobs(frozen, adapter, plain_batch))
+    after = finish(train.logprobs(frozen, adapter, changed))
+    assert before[0] == after[0] and before[2] == after[2]
+    assert before[1].values != after[1].values
+
+
+def test_only_the_targets_of_the_spec_are_trained(plain_batch, base, judge, one_by_one, stirred, tmp_path):
+    frozen = model.load(base("llama"))
+    adapter = stirred(frozen, AdapterSpec(rank=3, alpha=5.0, rslora=True, targets=("q_proj", "down_proj")))
+    adapters.write(tmp_path, adapters.snapshot(adapter, state=False))
+    finish(train.forward_backward(frozen, adapter, plain_batch, cross_entropy))
+    _, theirs = gradients_by_peft(judge(base("llama"), tmp_path), one_by_one, plain_batch)
+    ours = {n: p.grad for n, p in adapter.named()}
+    assert ours.keys() == theirs.keys() and len(ours) == 2 * 2 * frozen.layers
+    assert max(difference(ours[n], theirs[n]) for n in ours) < 1e-5
+
+
+def test_bfloat16_stays_near_float32(shared_batch, base, stirred):
+    exact, rough = model.load(base("llama")), model.load(base("llama"), dtype="bfloat16")
+    reports = [
+        finish(train.forward_backward(m, stirred(m, size=0.05), shared_batch, cross_entropy))
+        for m in (exact, rough)
+    ]
+    assert reports[1].mean == pytest.approx(reports[0].mean, rel=0.03)

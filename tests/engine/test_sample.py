@@ -1,0 +1,228 @@
+"""Sampling: greedy ids against generate(), rows that share steps, randomness, stopping, leaving."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from peft import PeftModel
+
+from afina.engine import adapters, model
+from afina.engine.engine import Engine
+from afina.engine.sample import draw, uniform
+from afina.engine.types import AdapterSpec, SamplingParams, Sequence, Token
+from afina.errors import InvalidRequest, NotFound, RunFailed
+
+GREEDY = SamplingParams(max_tokens=24, temperature=0)
+FAMILIES = (
+    "llama",
+    "mistral",
+    "mistral-sliding",
+    "qwen2",
+    "qwen2-sliding",
+    "qwen3",
+    "qwen3-sliding",
+    "llama-yarn",
+)
+
+
+def prompt(seed: int, length: int) -> list[int]:
+    return torch.randint(0, 97, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+PROMPTS = [prompt(0, 5), prompt(1, 23), prompt(2, 1), prompt(3, 70), prompt(4, 11)]
+
+
+@pytest.fixture
+async def engine(base):
+    engine = await Engine.open(base("llama"), threads=1)
+    yield engine
+    await engine.close()
+
+
+async def collect(engine, adapter, ids, params) -> list[Token]:
+    return [token async for token in engine.sample(adapter, ids, params)]
+
+
+def ids(tokens: list[Token]) -> list[int]:
+    return [token.id for token in tokens]
+
+
+def generate(network, prompt: list[int], length: int) -> list[int]:
+    inputs = torch.tensor([prompt])
+    options = {"do_sample": False, "max_new_tokens": length, "pad_token_id": 0}
+    return network.generate(inputs, attention_mask=torch.ones_like(inputs), **options)[
+        0, len(prompt) :
+    ].tolist()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+async def test_greedy_ids_equal_generate_alone_and_beside_others(name, base, judge, stirred, tmp_path):
+    for n in (1, 2):
+        adapter = stirred(model.load(base(name)), AdapterSpec(rank=3, seed=n))
+        adapters.write(tmp_path / str(n), adapters.snapshot(adapter, state=False))
+    networks = [
+        judge(base(name)),
+        *(PeftModel.from_pretrained(judge(base(name)), tmp_path / n).eval() for n in "12"),
+    ]
+    expected = [[generate(network, p, GREEDY.max_tokens) for p in PROMPTS[:3]] for network in networks]
+    engine = await Engine.open(base(name), threads=1)
+    for n in "12":
+        await engine.create_adapter(n, None, start=tmp_path / n)
+    asked = [(adapter, p) for adapter in (None, "1", "2") for p in PROMPTS[:3]]
+    alone = [ids(await collect(engine, adapter, p, GREEDY)) for adapter, p in asked[::3]]
+    together = [
+        ids(t) for t in await asyncio.gather(*(collect(engine, adapter, p, GREEDY) for adapter, p in asked))
+    ]
+    await engine.close()
+    assert alone == [e[0] for e in expected]
+    assert together == [row for rows in expected for row in rows]
+    assert expected[0] != expected[1] != expected[2]
+
+
+async def test_logprobs_are_those_of_the_whole_sequence(engine):
+    params = SamplingParams(max_tokens=30, temperature=1.3, seed=4, logprobs=3)
+    tokens = await collect(engine, None, PROMPTS[0], params)
+    whole = (*PROMPTS[0], *ids(tokens))
+    weights = (0.0,) * len(PROMPTS[0]) + (1.0,) * len(tokens)
+    (scores,) = await engine.logprobs(None, [Sequence(whole, weights)])
+    assert [t.logprob for t in tokens] == pytest.approx(scores.values, abs=1e-4)
+    for token, argmax in zip(tokens, scores.argmax, strict=True):
+        assert len(token.top) == 3 and token.top[0][1] >= token.top[1][1] >= token.top[2][1]
+        assert (token.top[0][0] == token.id) == argmax
+
+
+async def test_a_seed_gives_the_same_tokens_whatever_runs_beside_it(engine):
+    def params(seed):
+        return SamplingParams(max_tokens=30, temperature=1.0, top_p=0.9, seed=seed)
+
+    alone = [ids(await collect(engine, None, PROMPTS[0], params(seed))) for seed in (1, 2, 1)]
+    together = await asyncio.gather(*(collect(engine, None, p, params(1)) for p in PROMPTS))
+    assert alone[0] == alone[2] == ids(together[0])
+    assert alone[0] != alone[1]
+
+
+async def test_the_cache_grows_and_slots_move(engine, judge, base):
+    asked = list(zip(PROMPTS, [90, 3, 140, 40, 77], strict=True))
+    expected = [generate(judge(base("llama")), p, n) for p, n in asked]
+    params = [SamplingParams(max_tokens=n, temperature=0) for _, n in asked]
+    rows = await asyncio.gather(
+        *(collect(engine, None, p, q) for (p, _), q in zip(asked, params, strict=True))
+    )
+    assert [ids(row) for row in rows] == expected
+    assert engine.rows == 0
+
+
+async def test_it_stops_at_a_stop_id_at_max_tokens_and_at_the_context(engine):
+    free = await collect(engine, None, PROMPTS[0], GREEDY)
+    assert len(free) == 24 and free[-1].finish == "length" and {t.finish for t in free[:-1]} == {None}
+    stop = free[7].id
+    stopped = await collect(
+        engine, None, PROMPTS[0], SamplingParams(max_tokens=24, temperature=0, stop_ids=(stop,))
+    )
+    assert ids(stopped) == ids(free)[: ids(free).index(stop) + 1] and stopped[-1].finish == "stop"
+    full = await collect(engine, None, prompt(9, 300), SamplingParams(max_tokens=1000, temperature=0))
+    assert len(full) == 20 and full[-1].finish == "length"
+
+
+async def test_a_row_that_nobody_listens_to_is_freed(engine):
+    endless = SamplingParams(max_tokens=300, temperature=0)
+    async with aclosing(engine.sample(None, PROMPTS[0], endless)) as tokens:
+        await anext(tokens)
+        assert engine.rows == 1
+    assert engine.rows == 0
+    task = asyncio.create_task(collect(engine, None, PROMPTS[1], endless))
+    beside = await collect(engine, None, PROMPTS[0], GREEDY)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert engine.rows == 0
+    assert ids(await collect(engine, None, PROMPTS[0], GREEDY)) == ids(beside)
+    assert engine._sampler.cache.lengths == []
+
+
+async def test_a_broken_adapter_fails_its_rows_and_spoils_no_other(engine):
+    """The last row gets the slot of the broken one, and the long first row makes it read over its own end."""
+    await engine.create_adapter("broken", AdapterSpec(rank=2))
+    with torch.no_grad():
+        for parameter in engine._adapters["broken"].parameters:
+            parameter.fill_(float("nan"))
+    expected = [ids(await collect(engine, None, p, GREEDY)) for p in PROMPTS[:2]]
+    asked = [(None, PROMPTS[1]), ("broken", PROMPTS[3]), (None, PROMPTS[0])]
+    long, broken, short = await asyncio.gather(
+        *(collect(engine, adapter, p, GREEDY) for adapter, p in asked), return_exceptions=True
+    )
+    assert isinstance(broken, RunFailed)
+    assert [ids(short), ids(long)] == expected
+
+
+async def test_a_failing_step_reaches_its_callers_and_the_engine_goes_on(engine, monkeypatch):
+    expected = await collect(engine, None, PROMPTS[0], GREEDY)
+
+    def fails():
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._sampler.cache, "extend", fails)
+        rows = await asyncio.gather(
+            *(collect(engine, None, p, GREEDY) for p in PROMPTS[:2]), return_exceptions=True
+        )
+    assert [type(row) for row in rows] == [MemoryError, MemoryError]
+    assert engine.rows == 0
+    assert await collect(engine, None, PROMPTS[0], GREEDY) == expected
+
+
+async def test_more_rows_than_places_wait_their_turn(engine, monkeypatch):
+    monkeypatch.setattr("afina.engine.sample.MAX_ROWS", 2)
+    expected = await collect(engine, None, PROMPTS[0], GREEDY)
+    rows = await asyncio.gather(*(collect(engine, None, PROMPTS[0], GREEDY) for _ in range(5)))
+    assert [ids(row) for row in rows] == [ids(expected)] * 5
+
+
+@pytest.mark.parametrize(
+    ("ids", "params", "words"),
+    [
+        ([], GREEDY, "at least one id"),
+        ([97], GREEDY, "vocabulary of 97"),
+        ([-1], GREEDY, "vocabulary of 97"),
+        ([1] * 320, GREEDY, "maximum context length is 320"),
+        ([1], SamplingParams(max_tokens=0), "max_tokens"),
+        ([1], SamplingParams(temperature=-1.0), "temperature"),
+        ([1], SamplingParams(temperature=float("nan")), "temperature"),
+        ([1], SamplingParams(top_p=0.0), "top_p"),
+        ([1], SamplingParams(top_p=1.5), "top_p"),
+        ([1], SamplingParams(logprobs=-1), "logprobs"),
+    ],
+)
+async def test_what_cannot_be_sampled_is_refused(engine, ids, params, words):
+    with pytest.raises(InvalidRequest, match=words):
+        await collect(engine, None, ids, params)
+    with pytest.raises(NotFound):
+        await collect(engine, "absent", [1], GREEDY)
+    assert engine.rows == 0
+
+
+@given(st.integers(), st.integers(0, 10**6))
+def test_random_numbers_are_in_range_and_repeatable(seed, position):
+    assert 0 <= uniform(seed, position) < 1
+    assert uniform(seed, position) == uniform(seed, position) != uniform(seed, position + 1)
+
+
+def test_draws_follow_the_distribution_and_top_p():
+    logits = torch.tensor([0.1, 0.6, 0.05, 0.25]).log()
+    counts = torch.zeros(4)
+    for position in range(4000):
+        counts[draw(logits, 1.0, uniform(7, position))] += 1
+    torch.testing.assert_close(counts / 4000, logits.exp(), rtol=0, atol=0.03)
+    assert {draw(logits, 0.8, uniform(7, p)) for p in range(200)} == {1, 3}
+    assert {draw(logits, 0.01, uniform(7, p)) for p in range(50)} == {1}
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e300])
+async def test_extreme_temperatures_are_the_limits(engine, temperature):
+    params = SamplingParams(max_tokens=10, temperature=temperature, seed=1)
+    tokens = ids(await collect(engine, None, PROMPTS[0], params))
+    greedy = ids(await collect(engine, None, PROMPTS[0], SamplingParams(max_tokens=10, temperature=0)))
+    assert (tokens == greedy) == (temperature < 1)
