@@ -41,11 +41,16 @@ class AutoFloat:
         """The value itself, or an error that names the range."""
         if value == "auto":
             return value
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and math.isfinite(value) and self.above < value <= self.most:
-            return value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.outside()
+        if not (math.isfinite(value) and self.above < value <= self.most):
+            raise self.outside()
+        return value
+
+    def outside(self) -> PydanticCustomError:
+        """What is refused, with the range."""
         limits = {"above": f"{self.above:g}", "most": f"{self.most:g}"}
-        raise PydanticCustomError(
+        return PydanticCustomError(
             "invalid_value", "Expected a number > {above} and <= {most} or 'auto'", limits
         )
 

@@ -25,7 +25,7 @@ class CompletionRequest(Request):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     n: Annotated[int, Field(ge=1, le=128)] = 1
     seed: int | None = None
-    stop: list[str] = []
+    stop: list[Annotated[str, Field(min_length=1)]] = []
     stop_token_ids: list[int] = []
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     stream: bool = False
@@ -49,6 +49,13 @@ class StartRun(Request):
     """`spec` is the path of a RunSpec's JSON file."""
 
     spec: str
+
+
+class Health(Record):
+    """What a host is doing: the names of its runs, and of the adapters that answer."""
+
+    runs: list[str]
+    adapters: list[str]
 
 
 class CompletionLogprobs(Record):

@@ -46,15 +46,19 @@ class RunSpec(Record):
     threads: int
 
     @property
+    def name(self) -> str:
+        """What a host calls the run."""
+        return f"{self.job}.{self.fence}"
+
+    @property
     def adapter(self) -> str:
         """The adapter's name in the engine: a resumed run never meets the remains of its predecessor."""
-        return f"{self.job}.{self.fence}"
+        return self.name
 
     def recipe(self) -> dict[str, object]:
         """What decides the numbers: the spec without places and without where a broken run went on."""
-        return self.model_dump(
-            exclude={"job", "fence", "folder", "resume", "training_tokens", "validation_tokens"}
-        )
+        places = {"folder", "start", "resume", "training_tokens", "validation_tokens"}
+        return self.model_dump(exclude={"job", "fence", *places})
 
 
 class Started(Record):

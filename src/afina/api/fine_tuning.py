@@ -1,0 +1,117 @@
+"""`/v1/fine_tuning/jobs`: create, list, retrieve, cancel, events, checkpoints."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from afina.api import attempts
+from afina.api.attempts import Again
+from afina.api.auth import Caller, Member, Viewer
+from afina.api.body import Body, json_body
+from afina.api.new_job import new_job, warnings
+from afina.api.queries import After, WithMetadata, limited
+from afina.api.rooms import InRooms
+from afina.errors import InvalidRequest
+from afina.schemas.fine_tuning import CreateJob, FineTuningJob, JobCheckpoint, JobEvent
+from afina.schemas.record import Page
+from afina.store import checkpoints, events, jobs, moves, work
+from afina.store.events import NewEvent
+from afina.store.scope import Scope
+
+router = APIRouter(prefix="/fine_tuning/jobs")
+
+ENDS = {"succeeded": "completed", "failed": "failed", "cancelled": "been cancelled"}
+
+
+@router.post("")
+def create(
+    *,
+    caller: Member,
+    rooms: InRooms,
+    response: Response,
+    again: Again,
+    body: Annotated[Body[CreateJob], Depends(json_body(CreateJob))],
+) -> FineTuningJob:
+    """Write down what is wanted: the job, its first event and the work, in one transaction."""
+    production = rooms.settings.environment == "production"
+
+    def make(scope: Scope) -> tuple[str, FineTuningJob]:
+        job = new_job(scope, body.value, production=production)
+        return job.id, submit(scope, caller, job, production=production)
+
+    with rooms.database.scope(caller.project_id) as scope:
+        attempt = again.attempt("fine_tuning.jobs", body.sha256)
+        return attempts.once(scope, attempt, response, find=jobs.get, make=make)
+
+
+def submit(scope: Scope, caller: Caller, job: FineTuningJob, *, production: bool) -> FineTuningJob:
+    """The job with all that makes somebody work on it."""
+    made = jobs.insert(scope, job, actor=caller.key_id)
+    first = NewEvent(f"Created fine-tuning job: {job.id}")
+    doubts = [NewEvent(text, "warn") for text in warnings(scope, job, production=production)]
+    events.append(scope, job.id, [first, *doubts], fence=None)
+    work.enqueue(scope, job.id, "validate")
+    return made
+
+
+@router.get("")
+def page(
+    *,
+    caller: Viewer,
+    rooms: InRooms,
+    limit: Annotated[int, Depends(limited(20, 100))],
+    metadata: WithMetadata,
+    after: After = None,
+) -> Page[FineTuningJob]:
+    """The project's jobs, newest first."""
+    with rooms.database.read(caller.project_id) as scope:
+        return jobs.page(
+            scope, after=after, limit=limit, metadata=metadata.pairs, without_metadata=metadata.absent
+        )
+
+
+@router.get("/{job_id}")
+def retrieve(job_id: str, caller: Viewer, rooms: InRooms) -> FineTuningJob:
+    """One job."""
+    with rooms.database.read(caller.project_id) as scope:
+        return jobs.get(scope, job_id)
+
+
+@router.post("/{job_id}/cancel")
+def cancel(job_id: str, caller: Member, rooms: InRooms) -> FineTuningJob:
+    """End a job that has not ended; whatever its run still writes is refused from here on."""
+    with rooms.database.scope(caller.project_id) as scope:
+        job = jobs.get(scope, job_id, hold=True)
+        if job.status in ENDS:
+            raise InvalidRequest(f"Job has already {ENDS[job.status]}.", code="invalid_state")
+        return moves.move(
+            scope, job_id, "cancelled", fence=None, event="The job has been cancelled", actor=caller.key_id
+        )
+
+
+@router.get("/{job_id}/events")
+def page_events(
+    *,
+    job_id: str,
+    caller: Viewer,
+    rooms: InRooms,
+    limit: Annotated[int, Depends(limited(20, 100))],
+    after: After = None,
+) -> Page[JobEvent]:
+    """A job's history, newest first."""
+    with rooms.database.read(caller.project_id) as scope:
+        return events.page(scope, job_id, after=after, limit=limit)
+
+
+@router.get("/{job_id}/checkpoints")
+def page_checkpoints(
+    *,
+    job_id: str,
+    caller: Viewer,
+    rooms: InRooms,
+    limit: Annotated[int, Depends(limited(10, 100))],
+    after: After = None,
+) -> Page[JobCheckpoint]:
+    """A job's checkpoints, newest first."""
+    with rooms.database.read(caller.project_id) as scope:
+        return checkpoints.page(scope, job_id, after=after, limit=limit)

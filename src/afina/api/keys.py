@@ -1,0 +1,54 @@
+"""`/v1/afina/keys`: a project's API keys. A secret is shown once, when it is made."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from afina import ids
+from afina.api.auth import Owner
+from afina.api.body import Body, json_body
+from afina.api.queries import After, limited
+from afina.api.rooms import InRooms
+from afina.schemas.keys import CreateKey
+from afina.schemas.record import Deleted, Page
+from afina.store import audit, clock, keys
+from afina.store.keys import Key
+
+router = APIRouter(prefix="/afina/keys")
+
+
+class NewKey(Key):
+    """A key with the secret that nobody will see again."""
+
+    secret: str
+
+
+@router.post("")
+def create(
+    caller: Owner, rooms: InRooms, body: Annotated[Body[CreateKey], Depends(json_body(CreateKey))]
+) -> NewKey:
+    """Make a key of this project."""
+    asked, secret = body.value, ids.api_key()
+    with rooms.database.scope(caller.project_id) as scope:
+        expires_at = None if asked.expires_after is None else clock.seconds(scope) + asked.expires_after
+        key = keys.insert(scope, secret, name=asked.name, role=asked.role, expires_at=expires_at)
+        audit.record(scope, "key.created", key.id, actor=caller.key_id, detail={"role": key.role})
+    return NewKey(**dict(key), secret=secret)
+
+
+@router.get("")
+def page(
+    caller: Owner, rooms: InRooms, limit: Annotated[int, Depends(limited(20, 100))], after: After = None
+) -> Page[Key]:
+    """The project's keys, newest first, revoked ones too."""
+    with rooms.database.read(caller.project_id) as scope:
+        return keys.page(scope, after=after, limit=limit)
+
+
+@router.delete("/{key_id}")
+def revoke(key_id: str, caller: Owner, rooms: InRooms) -> Deleted:
+    """End a key's life at once; the last owner's key stays."""
+    with rooms.database.scope(caller.project_id) as scope:
+        key = keys.revoke(scope, key_id)
+        audit.record(scope, "key.revoked", key.id, actor=caller.key_id)
+    return Deleted(id=key.id, object="key")

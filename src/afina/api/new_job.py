@@ -1,0 +1,110 @@
+"""A request for a job as the job that it becomes: names resolved, files found, nothing read."""
+
+import secrets
+from collections.abc import Iterator
+
+from afina import ids
+from afina.errors import InvalidRequest, NotFound
+from afina.schemas.fine_tuning import (
+    CreateJob,
+    FineTuningJob,
+    Supervised,
+    SupervisedHyperparameters,
+    SupervisedMethod,
+)
+from afina.schemas.models import Model
+from afina.serving.names import Target, resolve, target_of
+from afina.store import clock, files, jobs, models
+from afina.store.scope import Scope
+
+SEEDS = 2**31
+
+
+def new_job(scope: Scope, request: CreateJob, *, production: bool) -> FineTuningJob:
+    """The job, or a 400 for what can be told without reading its files."""
+    target = find_model(scope, request.model, production=production)
+    now = clock.seconds(scope)
+    check_file(scope, request.training_file, param="training_file", now=now)
+    if request.validation_file is not None:
+        check_file(scope, request.validation_file, param="validation_file", now=now)
+    numbers = hyperparameters(request)
+    integrations = [one.model_dump(exclude_none=True) for one in request.integrations or []]
+    return FineTuningJob(
+        id=ids.job_id(),
+        created_at=now,
+        model=target.base.id,
+        requested_model=request.model,
+        organization_id=scope.organization_id,
+        status="validating_files",
+        training_file=request.training_file,
+        validation_file=request.validation_file,
+        seed=secrets.randbelow(SEEDS) if request.seed is None else request.seed,
+        hyperparameters=numbers,
+        method=SupervisedMethod(type="supervised", supervised=Supervised(hyperparameters=numbers)),
+        integrations=integrations or None,
+        metadata=request.metadata,
+        user_provided_suffix=request.suffix,
+        afina=options(scope, request, target),
+    )
+
+
+def find_model(scope: Scope, name: str, *, production: bool) -> Target:
+    """The base that is tuned, and the tuned model that is continued where there is one."""
+    try:
+        model = models.resolve(scope, name)
+    except NotFound as error:
+        raise InvalidRequest(error.message, param="model", code="model_not_found") from None
+    try:
+        models.get(scope, model.base)
+    except NotFound:
+        message = f"Model {model.id} is not available for fine-tuning: its base is not there any more."
+        raise InvalidRequest(message, param="model", code="model_not_available") from None
+    return target_of(scope, model, asked=name, production=production)
+
+
+def check_file(scope: Scope, file_id: str, *, param: str, now: int) -> None:
+    """Refuse a file that is not there, not for this or over."""
+    try:
+        file = files.get(scope, file_id)
+    except NotFound as error:
+        raise InvalidRequest(error.message, param=param) from None
+    if file.purpose != "fine-tune":
+        raise InvalidRequest(f"File purpose must be 'fine-tune', and that of {file.id} is not.", param=param)
+    if file.expires_at is not None and file.expires_at <= now:
+        raise InvalidRequest(f"The file {file.id} has expired. Upload it again.", param=param)
+
+
+def hyperparameters(request: CreateJob) -> SupervisedHyperparameters:
+    """The method's numbers; the deprecated ones at the top fill what it leaves open."""
+    old = request.hyperparameters.model_dump(exclude_unset=True) if request.hyperparameters else {}
+    new = request.method.supervised.hyperparameters.model_dump(exclude_unset=True) if request.method else {}
+    return SupervisedHyperparameters.model_validate(old | new)
+
+
+def options(scope: Scope, request: CreateJob, target: Target) -> dict[str, object]:
+    """`job.afina`: our own options; `start` names the tuned model that the job continues, with its adapter's shape."""
+    chosen = request.afina.model_dump(mode="json", exclude_none=True)
+    if target.tuned is None:
+        return chosen
+    shape = adapter_shape(scope, target.tuned)
+    if shape is not None and "adapter" in request.afina.model_fields_set and chosen["adapter"] != shape:
+        raise InvalidRequest(
+            f"A job that continues {target.tuned.id} keeps the shape of its adapter: leave 'afina.adapter' out.",
+            param="afina.adapter",
+            code="invalid_value",
+        )
+    return chosen | {"adapter": shape or chosen["adapter"], "start": target.tuned.id}
+
+
+def adapter_shape(scope: Scope, tuned: Model) -> object:
+    """Rank and alpha of a tuned model, as its job had them; None for a model without a job."""
+    return jobs.get(scope, tuned.job_id).afina.get("adapter") if tuned.job_id else None
+
+
+def warnings(scope: Scope, job: FineTuningJob, *, production: bool) -> Iterator[str]:
+    """What the user should know before the job is done."""
+    target = resolve(scope, job.requested_model, production=production)
+    if target.warning is not None:
+        yield target.warning
+    if job.training_file == job.validation_file:
+        yield "The validation file is the training file: its figures will say nothing about new examples"

@@ -1,0 +1,55 @@
+"""Base models as serving sees them: a folder with a tokenizer, a template and a length of context."""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import afina.base
+from afina.data.render import Renderer
+from afina.data.templates import read_config
+from afina.errors import Unavailable
+from afina.schemas.models import Model
+
+BUNDLED = "bundled"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What is needed to turn messages into ids."""
+
+    name: str
+    renderer: Renderer
+    context: int
+
+
+class Bases:
+    """The bases that were asked for, each read once."""
+
+    def __init__(self) -> None:
+        self.read: dict[str, Base] = {}
+        self.lock = threading.Lock()
+
+    def get(self, model: Model) -> Base:
+        """The base of a row; reading its tokenizer takes a moment the first time."""
+        with self.lock:
+            if model.id not in self.read:
+                self.read[model.id] = read_base(model)
+            return self.read[model.id]
+
+
+def folder(model: Model) -> Path:
+    """Where a base's files lie on this machine."""
+    return afina.base.path() if model.source == BUNDLED else Path(model.source)
+
+
+def read_base(model: Model) -> Base:
+    """The base's renderer and its context length, as its configuration declares it."""
+    place = folder(model)
+    context = read_config(place / "config.json").get("max_position_embeddings")
+    if not isinstance(context, int):
+        raise Unavailable(
+            f"The files of the base model {model.id} cannot be read; run `afina models-add` again.",
+            code="model_unavailable",
+            retry_after=None,
+        )
+    return Base(model.id, Renderer(place), context)

@@ -1,0 +1,184 @@
+"""HTTP to the hosts: find the one that has a base, wait for it, load adapters into it. Knows no chat."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import httpx
+from pydantic import BaseModel
+
+from afina.blobs import Blobs
+from afina.errors import Unavailable
+from afina.schemas.completions import Completion, CompletionRequest, UnloadAdapter
+from afina.schemas.models import Model
+from afina.serving.adapters import Adapters
+from afina.serving.names import Target
+from afina.store import hosts
+from afina.store.database import Database
+
+POLL_SECONDS = (0.05, 1.0)
+TIMEOUT = httpx.Timeout(None, connect=5.0)
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+
+log = logging.getLogger(__name__)
+
+
+class Hosts:
+    """The clients of all hosts, by address."""
+
+    def __init__(self, database: Database, blobs: Blobs, *, patience: float):
+        self.database = database
+        self.patience = patience
+        self.adapters = Adapters(blobs)
+        self.clients: dict[str, httpx.AsyncClient] = {}
+        self.silent_until: dict[str, float] = {}  # when a base's next wish is due: most chats only read
+
+    async def close(self) -> None:
+        """Hang up on all hosts."""
+        clients, self.clients = list(self.clients.values()), {}
+        for client in clients:
+            await client.aclose()
+
+    async def complete(self, target: Target, request: CompletionRequest) -> Completion:
+        """A whole reply; when the host dies under it, its successor is asked once more."""
+        try:
+            return await self.attempt(target, request)
+        except httpx.TransportError as error:
+            log.warning("base=%s the host was lost (%s); asking again", target.base.id, type(error).__name__)
+        try:
+            return await self.attempt(target, request)
+        except httpx.TransportError:
+            raise lost() from None
+
+    async def attempt(self, target: Target, request: CompletionRequest) -> Completion:
+        """One try of a whole reply."""
+        async with self.answering(target, request) as response:
+            return Completion.model_validate_json(await response.aread(), extra="ignore")
+
+    async def stream(self, target: Target, request: CompletionRequest) -> AsyncGenerator[Completion]:
+        """A reply chunk by chunk; leaving the iterator early ends the generation."""
+        try:
+            async with self.answering(target, request) as response:
+                async for line in response.aiter_lines():
+                    data = line.removeprefix("data:").strip()
+                    if data == "[DONE]":
+                        return
+                    if line.startswith("data:"):
+                        yield chunk(data)
+        except httpx.TransportError:
+            raise lost() from None
+        raise lost()
+
+    @asynccontextmanager
+    async def answering(self, target: Target, request: CompletionRequest) -> AsyncGenerator[httpx.Response]:
+        """The open reply to a request; an adapter that the host does not know is loaded first."""
+        base = target.base.id
+        async with self.post(base, "/v1/completions", request) as response:
+            if response.status_code != 404 or target.tuned is None:
+                await check(response)
+                yield response
+                return
+        load = await asyncio.to_thread(self.adapters.verified, target.tuned)
+        async with self.post(base, "/v1/load_lora_adapter", load) as response:
+            await check(response)
+        async with self.post(base, "/v1/completions", request) as response:
+            await check(response)
+            yield response
+
+    @asynccontextmanager
+    async def post(self, base: str, path: str, body: BaseModel) -> AsyncGenerator[httpx.Response]:
+        """POST to the host of a base, which is waited for; a connection refused is not yet a try."""
+        response = await self.send(base, path, body)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def send(self, base: str, path: str, body: BaseModel) -> httpx.Response:
+        """The reply's head, from whichever host is the first to accept the connection."""
+        pause, most = POLL_SECONDS
+        deadline = time.monotonic() + self.patience
+        while True:
+            if address := await asyncio.to_thread(self.address, base):
+                client = self.client(address)
+                message = client.build_request(
+                    "POST", path, content=body.model_dump_json(), headers={"content-type": "application/json"}
+                )
+                try:
+                    return await client.send(message, stream=True)
+                except (httpx.ConnectError, httpx.ConnectTimeout):
+                    log.info("base=%s address=%s does not answer", base, address)
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"The model {base} is still being loaded; try again.", code="model_loading", retry_after=5
+                )
+            await asyncio.sleep(pause)
+            pause = min(most, pause * 1.5)
+
+    def address(self, base: str) -> str | None:
+        """Where a ready host of the base listens; asking says, now and then, that it is wanted."""
+        if time.monotonic() >= self.silent_until.get(base, 0.0):
+            with self.database.system() as system:
+                hosts.want(system, base)
+            self.silent_until[base] = time.monotonic() + hosts.FRESH_SECONDS
+        return self.present(base)
+
+    def client(self, address: str) -> httpx.AsyncClient:
+        """The client of one address: `unix:/path/to/socket` or `http://host:port`."""
+        if address not in self.clients:
+            socket = address.removeprefix("unix:")
+            local = socket != address
+            self.clients[address] = httpx.AsyncClient(
+                base_url="http://host" if local else address,
+                transport=httpx.AsyncHTTPTransport(uds=socket if local else None, limits=LIMITS),
+                timeout=TIMEOUT,
+                trust_env=False,
+            )
+        return self.clients[address]
+
+    async def forget(self, model: Model) -> None:
+        """Have the host drop a deleted model's adapter, where it is loaded; requests in flight finish first."""
+        address = await asyncio.to_thread(self.present, model.base)
+        if address is None:
+            return
+        try:
+            await self.client(address).post(
+                "/v1/unload_lora_adapter", json=UnloadAdapter(lora_name=model.key).model_dump()
+            )
+        except httpx.TransportError as error:
+            log.info("base=%s no host to unload from (%s)", model.base, type(error).__name__)
+
+    def present(self, base: str) -> str | None:
+        """Where a ready host listens, without wanting one."""
+        with self.database.system(read=True) as system:
+            return hosts.address(system, base)
+
+
+def adapter_name(target: Target) -> str:
+    """What the host calls the target: a tuned model by the key of its files, which no other ever has."""
+    return target.tuned.key if target.tuned else target.base.id
+
+
+async def check(response: httpx.Response) -> None:
+    """A host's refusal is ours to mend, not the caller's."""
+    if response.status_code == 200:
+        return
+    text = (await response.aread()).decode("utf-8", "replace")
+    log.error("the host answered %d to %s: %s", response.status_code, response.request.url.path, text[:500])
+    raise Unavailable("The model cannot answer at the moment.", code="model_unavailable", retry_after=5)
+
+
+def chunk(data: str) -> Completion:
+    """One event of a stream; a host that fails in its middle says so in an event."""
+    if data.startswith('{"error"'):
+        raise lost()
+    return Completion.model_validate_json(data, extra="ignore")
+
+
+def lost() -> Unavailable:
+    """The host went away before the reply was whole."""
+    return Unavailable(
+        "The model's host stopped before the reply was complete; try again.", code="model_unavailable"
+    )

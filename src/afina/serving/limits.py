@@ -1,0 +1,56 @@
+"""What a chat request asks for that no host can do yet: refused by name, never ignored."""
+
+from collections.abc import Iterator
+
+from afina.errors import InvalidRequest
+from afina.schemas.chat import AssistantMessage, CreateChatCompletion, ToolMessage
+
+
+def refuse_unsupported(request: CreateChatCompletion) -> None:
+    """A 400 for the first parameter whose meaning would be lost."""
+    for param in unsupported(request):
+        raise InvalidRequest(f"'{param}' is not supported yet.", param=param, code="unsupported_parameter")
+
+
+def unsupported(request: CreateChatCompletion) -> Iterator[str]:
+    """The parameters that are set to something that changes the reply and cannot be honoured."""
+    if request.tool_choice not in (None, "none", "auto"):
+        yield "tool_choice"
+    if request.functions and request.function_call != "none":
+        yield "functions"
+    if request.response_format and request.response_format.type != "text":
+        yield "response_format"
+    if request.logprobs:
+        yield "logprobs"
+    if any((request.logit_bias or {}).values()):
+        yield "logit_bias"
+    if request.frequency_penalty:
+        yield "frequency_penalty"
+    if request.presence_penalty:
+        yield "presence_penalty"
+    if "audio" in (request.modalities or []):
+        yield "modalities"
+
+
+def refuse_inconsistent(request: CreateChatCompletion) -> None:
+    """A 400 for fields that contradict each other."""
+    if request.top_logprobs and not request.logprobs:
+        raise InvalidRequest(
+            "'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs", code="invalid_value"
+        )
+    called: set[str] = set()
+    for place, message in enumerate(request.messages):
+        if isinstance(message, AssistantMessage):
+            check_spoken(message, f"messages[{place}]")
+            called |= {call.id for call in message.tool_calls or []}
+        if isinstance(message, ToolMessage) and message.tool_call_id not in called:
+            param = f"messages[{place}].tool_call_id"
+            text = "a message with role 'tool' must answer a call of an earlier message's 'tool_calls'"
+            raise InvalidRequest(f"Invalid '{param}': {text}.", param=param, code="invalid_value")
+
+
+def check_spoken(message: AssistantMessage, param: str) -> None:
+    """An assistant's message says something, calls something or refuses."""
+    if message.content is message.refusal is message.tool_calls is message.function_call is None:
+        text = f"Invalid '{param}': an assistant's message needs 'content' or 'tool_calls'."
+        raise InvalidRequest(text, param=param, code="invalid_value")

@@ -1,0 +1,135 @@
+"""Chat over hosts: messages in, a whole reply or a stream of chunks out."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from afina import ids
+from afina.blobs import Blobs
+from afina.schemas.chat import CreateChatCompletion
+from afina.schemas.chat_replies import ChatChunk, ChatCompletion, ChatUsage
+from afina.schemas.completions import Completion, CompletionChoice, CompletionUsage
+from afina.schemas.models import Model
+from afina.serving.bases import Bases
+from afina.serving.choices import ChoiceStream, whole_choice
+from afina.serving.hosts import Hosts, adapter_name
+from afina.serving.limits import refuse_inconsistent, refuse_unsupported
+from afina.serving.names import Target, resolve
+from afina.serving.requests import Asked, prepare, tools
+from afina.settings import Settings
+from afina.store.database import Database
+
+
+class Router:
+    """From a model's name to the host that answers for it."""
+
+    def __init__(self, database: Database, blobs: Blobs, settings: Settings):
+        self.database = database
+        self.production = settings.environment == "production"
+        self.bases = Bases()
+        self.hosts = Hosts(database, blobs, patience=settings.host_start_seconds)
+
+    async def close(self) -> None:
+        """End all connections to hosts."""
+        await self.hosts.close()
+
+    def find(self, project_id: str, name: str) -> Target:
+        """What a name stands for in a project."""
+        with self.database.read(project_id) as scope:
+            return resolve(scope, name, production=self.production)
+
+    def prepare(self, target: Target, request: CreateChatCompletion) -> Asked:
+        """Check and render; everything that can be refused is refused here."""
+        refuse_inconsistent(request)
+        refuse_unsupported(request)
+        return prepare(request, self.bases.get(target.base), model=adapter_name(target))
+
+    async def complete(self, target: Target, request: CreateChatCompletion) -> ChatCompletion:
+        """The whole reply."""
+        asked = await asyncio.to_thread(self.prepare, target, request)
+        if asked.completion is None:
+            reply = nothing(target, request, asked)
+        else:
+            reply = await self.hosts.complete(target, asked.completion)
+        reads_calls, several = bool(tools(request)), request.parallel_tool_calls is not False
+        ordered = sorted(reply.choices, key=lambda choice: choice.index)
+        choices = [whole_choice(choice, reads_calls=reads_calls, several=several) for choice in ordered]
+        assert reply.usage is not None
+        return ChatCompletion(
+            id=ids.completion_id(),
+            created=int(time.time()),
+            model=target.asked,
+            choices=choices,
+            usage=usage(reply.usage),
+            system_fingerprint=fingerprint(target.resolved),
+        )
+
+    async def stream(self, target: Target, request: CreateChatCompletion) -> AsyncGenerator[ChatChunk]:
+        """The reply's chunks; the usage comes last, and only where it was asked for.
+
+        Whatever can fail before the first token has failed before the first chunk comes out.
+        """
+        asked = await asyncio.to_thread(self.prepare, target, request)
+        blank = ChatChunk(
+            id=ids.completion_id(),
+            created=int(time.time()),
+            model=target.asked,
+            choices=[],
+            system_fingerprint=fingerprint(target.resolved),
+        )
+        several = request.parallel_tool_calls is not False
+        choices = [
+            ChoiceStream(i, reads_calls=bool(tools(request)), several=several) for i in range(request.n or 1)
+        ]
+        async with aclosing(self.replies(target, request, asked)) as replies:
+            async for reply in replies:
+                for news in reply.choices:
+                    for choice in choices[news.index].feed(news):
+                        yield blank.model_copy(update={"choices": [choice]})
+                if (
+                    reply.usage is not None
+                    and request.stream_options
+                    and request.stream_options.include_usage
+                ):
+                    yield blank.model_copy(update={"usage": usage(reply.usage)})
+
+    async def replies(
+        self, target: Target, request: CreateChatCompletion, asked: Asked
+    ) -> AsyncGenerator[Completion]:
+        """What the host says, or what there is to say without one."""
+        if asked.completion is None:
+            yield nothing(target, request, asked)
+            return
+        async with aclosing(self.hosts.stream(target, asked.completion)) as replies:
+            async for reply in replies:
+                yield reply
+
+    async def forget(self, model: Model) -> None:
+        """A deleted model is not served any longer."""
+        await self.hosts.forget(model)
+
+
+def nothing(target: Target, request: CreateChatCompletion, asked: Asked) -> Completion:
+    """The reply to a request for no tokens."""
+    choices = [CompletionChoice(index=i, text="", finish_reason="length") for i in range(request.n or 1)]
+    counts = CompletionUsage(
+        prompt_tokens=asked.prompt_tokens, completion_tokens=0, total_tokens=asked.prompt_tokens
+    )
+    return Completion(model=target.base.id, choices=choices, usage=counts)
+
+
+def usage(counts: CompletionUsage) -> ChatUsage:
+    """The host's counts as chat's."""
+    return ChatUsage(
+        prompt_tokens=counts.prompt_tokens,
+        completion_tokens=counts.completion_tokens,
+        total_tokens=counts.total_tokens,
+    )
+
+
+def fingerprint(model: Model) -> str:
+    """Changes when the weights behind a name do."""
+    identity = f"{model.id} {model.source} {model.manifest_sha256}"
+    return "fp_" + hashlib.sha256(identity.encode()).hexdigest()[:10]

@@ -1,0 +1,356 @@
+"""Jobs: what is refused at once, what is written down, and what a client reads back."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+from fastapi.testclient import TestClient
+
+from afina.schemas.files import FileObject
+from afina.schemas.fine_tuning import JobCheckpoint
+from afina.schemas.models import Model
+from afina.store import checkpoints, events, files, jobs, models, moves, work
+from afina.store.database import Database
+from afina.store.events import NewEvent
+
+JOBS = "/v1/fine_tuning/jobs"
+
+
+@pytest.fixture
+def create(client: TestClient, upload: Callable[..., dict]) -> Callable[..., dict]:
+    """Create a job on a new file and return it."""
+
+    def make(**fields: object) -> dict:
+        reply = client.post(JOBS, json={"model": "afina-tiny", "training_file": upload()["id"], **fields})
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    return make
+
+
+def test_the_official_client_from_create_to_cancel(official: openai.OpenAI):
+    train = official.files.create(file=("rows.jsonl", b'{"messages": []}\n'), purpose="fine-tune")
+    job = official.fine_tuning.jobs.create(
+        model="gpt-4o-mini-2024-07-18",
+        training_file=train.id,
+        validation_file=train.id,
+        suffix="my-model",
+        seed=7,
+        metadata={"who": "test"},
+        integrations=[{"type": "wandb", "wandb": {"project": "p", "tags": ["a"]}}],
+        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 4}}},
+    )
+    assert (job.model, job.status, job.seed) == ("afina-tiny", "validating_files", 7)
+    assert job.fine_tuned_model is job.error is job.trained_tokens is job.finished_at is None
+    assert (
+        job.result_files == [] and job.metadata == {"who": "test"} and job.organization_id.startswith("org-")
+    )
+    assert job.hyperparameters.n_epochs == 4 and job.hyperparameters.batch_size == "auto"
+    assert job.method and job.method.supervised and job.method.supervised.hyperparameters
+    assert job.method.supervised.hyperparameters.n_epochs == 4
+    assert job.integrations and job.integrations[0].wandb.project == "p"
+    assert official.fine_tuning.jobs.retrieve(job.id) == job
+    said = list(official.fine_tuning.jobs.list_events(job.id))[::-1]
+    assert said[0].message == f"Created fine-tuning job: {job.id}" and said[0].level == "info"
+    assert [event.level for event in said[1:]] == ["warn", "warn"] and "afina-tiny" in said[1].message
+    assert official.fine_tuning.jobs.checkpoints.list(job.id).data == []
+    assert official.fine_tuning.jobs.cancel(job.id).status == "cancelled"
+    with pytest.raises(openai.BadRequestError, match="already been cancelled") as refusal:
+        official.fine_tuning.jobs.cancel(job.id)
+    assert refusal.value.code == "invalid_state" and refusal.value.request_id
+
+
+def test_the_work_is_asked_for_with_the_job(create: Callable[..., dict], database: Database):
+    job = create()
+    with database.system() as system:
+        claim = work.claim(system, "me", ["validate"], lease_seconds=5)
+    assert claim is not None and claim.subject == job["id"]
+
+
+def test_a_seed_is_chosen_and_numbers_are_auto(create: Callable[..., dict]):
+    job = create()
+    auto = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
+    assert 0 <= job["seed"] < 2**31 and job["hyperparameters"] == auto
+    assert job["method"] == {"type": "supervised", "supervised": {"hyperparameters": auto}}
+    assert job["afina"] == {"adapter": {"rank": 16, "alpha": 32.0}}
+
+
+def test_the_method_comes_before_the_deprecated_numbers(create: Callable[..., dict]):
+    method = {
+        "type": "supervised",
+        "supervised": {"hyperparameters": {"n_epochs": 2}},
+        "dpo": {},
+        "reinforcement": {},
+    }
+    job = create(hyperparameters={"n_epochs": 9, "batch_size": 4}, method=method)
+    assert job["hyperparameters"] == {"n_epochs": 2, "batch_size": 4, "learning_rate_multiplier": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "code", "words"),
+    [
+        ({"model": "nobody"}, "model", "model_not_found", "`nobody` does not exist"),
+        ({"model": "../../etc"}, "model", "model_not_found", ""),
+        ({"model": "http://host/model"}, "model", "model_not_found", ""),
+        ({"model": "org/repo"}, "model", "model_not_found", ""),
+        ({"model": ""}, "model", "invalid_value", "at least 1 character"),
+        ({"model": 5}, "model", "invalid_type", "expected a string"),
+        ({"training_file": "file-nothere"}, "training_file", None, "No such File object: file-nothere"),
+        ({"training_file": None}, "training_file", "invalid_type", "expected a string"),
+        ({"validation_file": "file-nothere"}, "validation_file", None, "No such File object"),
+        *(
+            (
+                {"hyperparameters": {"n_epochs": bad}},
+                "hyperparameters.n_epochs",
+                "invalid_value",
+                "1-50 or 'auto'",
+            )
+            for bad in (0, -1, 51, 1.5, "3", True, None)
+        ),
+        *(
+            (
+                {
+                    "method": {
+                        "type": "supervised",
+                        "supervised": {"hyperparameters": {"learning_rate_multiplier": bad}},
+                    }
+                },
+                "method.supervised.hyperparameters.learning_rate_multiplier",
+                "invalid_value",
+                "> 0",
+            )
+            for bad in (0, -1, 1e308, "fast")
+        ),
+        ({"method": {"type": "dpo"}}, "method.type", "invalid_value", "'supervised'"),
+        ({"method": {"type": "magic"}}, "method.type", "invalid_value", "'supervised'"),
+        ({"method": {}}, "method.type", "missing_required_parameter", ""),
+        ({"method": {"type": "supervised", "x": 1}}, "method.x", "unknown_parameter", ""),
+        *(({"seed": bad}, "seed", None, "") for bad in (-1, 2147483648, 1.0, "7", True)),
+        *(
+            ({"suffix": bad}, "suffix", "invalid_value", "letters, digits, - and _")
+            for bad in (":", "/", "..", "a\n", "$(id)", "{{7*7}}", "<script>", "\U0001f600", "", "a" * 65)
+        ),
+        ({"metadata": {str(i): "" for i in range(17)}}, "metadata", "invalid_value", "16 pairs"),
+        ({"metadata": {"k" * 65: "v"}}, "metadata", "invalid_value", "64 characters"),
+        ({"metadata": {"k": "v" * 513}}, "metadata", "invalid_value", "512 characters"),
+        ({"metadata": {"__proto__": "v"}}, "metadata", "invalid_value", ""),
+        ({"metadata": {"k": 1}}, "metadata.k", "invalid_type", "a string"),
+        (
+            {"integrations": [{"type": "mlflow", "wandb": {"project": "p"}}]},
+            "integrations[0].type",
+            None,
+            "'wandb'",
+        ),
+        (
+            {"integrations": [{"type": "wandb", "wandb": {}}]},
+            "integrations[0].wandb.project",
+            None,
+            "Missing",
+        ),
+        (
+            {"integrations": [{"type": "wandb", "wandb": {"project": "p", "entity": "a/b"}}]},
+            "integrations[0].wandb.entity",
+            "invalid_value",
+            "",
+        ),
+        (
+            {"integrations": [{"type": "wandb", "wandb": {"project": "p", "base_url": "http://x"}}]},
+            "integrations[0].wandb.base_url",
+            "unknown_parameter",
+            "",
+        ),
+        (
+            {"afina": {"adapter": {"rank": 0}}},
+            "afina.adapter.rank",
+            "invalid_value",
+            "greater than or equal to 1",
+        ),
+        ({"afina": {"lora": 1}}, "afina.lora", "unknown_parameter", ""),
+        *(
+            ({name: "x"}, name, "unknown_parameter", f"Unknown parameter: '{name}'.")
+            for name in (
+                "output_dir",
+                "trust_remote_code",
+                "deepspeed",
+                "status",
+                "organization_id",
+                "project_id",
+            )
+        ),
+    ],
+)
+def test_a_job_that_cannot_be_is_refused_at_once(
+    refusing: TestClient, fields: dict, param: str, code: str | None, words: str
+):
+    good = refusing.get("/v1/files").json()["data"][0]["id"]
+    reply = refusing.post(JOBS, json={"model": "afina-tiny", "training_file": good, **fields})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"]) == (400, param), error
+    assert words in error["message"] and code in (None, error["code"]), error
+    assert refusing.get(JOBS).json()["data"] == []
+
+
+def test_a_number_that_is_none_is_refused(client: TestClient):
+    body = (
+        '{"model": "afina-tiny", "training_file": "f", "hyperparameters": {"learning_rate_multiplier": NaN}}'
+    )
+    reply = client.post(JOBS, content=body, headers={"content-type": "application/json"})
+    assert reply.status_code == 400 and "not a finite number" in reply.json()["error"]["message"]
+
+
+def test_a_file_for_something_else_or_over_is_refused(
+    client: TestClient, upload: Callable[..., dict], database: Database, project: str
+):
+    other = upload(purpose="assistants")
+    reply = client.post(JOBS, json={"model": "afina-tiny", "training_file": other["id"]})
+    assert reply.status_code == 400 and "File purpose must be 'fine-tune'" in reply.json()["error"]["message"]
+    over = FileObject(
+        id="file-over", bytes=1, created_at=1, expires_at=2, filename="a.jsonl", purpose="fine-tune"
+    )
+    with database.scope(project) as scope:
+        files.insert(scope, over)
+    reply = client.post(JOBS, json={"model": "afina-tiny", "training_file": "file-over"})
+    assert reply.status_code == 400 and "expired" in reply.json()["error"]["message"]
+
+
+def test_bad_rows_never_fail_the_request(client: TestClient, upload: Callable[..., dict]):
+    reply = client.post(JOBS, json={"model": "afina-tiny", "training_file": upload(b"not json\n")["id"]})
+    assert reply.status_code == 200 and reply.json()["status"] == "validating_files"
+
+
+def test_a_job_may_continue_a_tuned_model(
+    client: TestClient,
+    create: Callable[..., dict],
+    upload: Callable[..., dict],
+    database: Database,
+    project: str,
+):
+    job = create(afina={"adapter": {"rank": 8, "alpha": 8.0}})
+    tuned = Model(
+        id="ft:afina-tiny:personal::abcd1234",
+        created=1,
+        owned_by="personal",
+        kind="tuned",
+        base="afina-tiny",
+        key="k1",
+        job_id=job["id"],
+    )
+    with database.scope(project) as scope:
+        models.insert(scope, tuned)
+    body = {"model": tuned.id, "training_file": upload()["id"]}
+    second = client.post(JOBS, json=body).json()
+    assert second["model"] == "afina-tiny"
+    assert second["afina"] == {"adapter": {"rank": 8, "alpha": 8.0}, "start": tuned.id}
+    refused = client.post(JOBS, json={**body, "afina": {"adapter": {"rank": 4}}})
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "afina.adapter"
+
+
+def test_in_production_the_demonstration_model_takes_no_other_name(
+    production: TestClient, client: TestClient, upload: Callable[..., dict]
+):
+    file = upload()["id"]
+    reply = production.post(JOBS, json={"model": "gpt-4o-mini", "training_file": file})
+    assert reply.status_code == 404 and reply.json()["error"]["code"] == "model_not_found"
+    assert "afina models-add" in reply.json()["error"]["message"]
+    assert production.post(JOBS, json={"model": "afina-tiny", "training_file": file}).status_code == 200
+
+
+@pytest.mark.parametrize(("status", "words"), [("succeeded", "completed"), ("failed", "failed")])
+def test_what_has_ended_cannot_be_cancelled(
+    client: TestClient, create: Callable[..., dict], database: Database, project: str, status: str, words: str
+):
+    job = create()["id"]
+    with database.scope(project) as scope:
+        if status == "succeeded":
+            moves.move(scope, job, "queued", fence=None, event="queued")
+            moves.move(scope, job, "running", fence=None, event="running")
+        done = {"fine_tuned_model": "ft:x"} if status == "succeeded" else None
+        moves.move(scope, job, status, fence=None, event="ended", changes=done)  # type: ignore[arg-type]
+    reply = client.post(f"{JOBS}/{job}/cancel")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_state")
+    assert reply.json()["error"]["message"] == f"Job has already {words}."
+
+
+@pytest.mark.parametrize("rest", ["", "/events", "/checkpoints"])
+def test_an_unknown_job(client: TestClient, rest: str):
+    reply = client.get(f"{JOBS}/ftjob-nothere{rest}")
+    assert (
+        reply.status_code == 404
+        and "Could not find fine tune: ftjob-nothere" in reply.json()["error"]["message"]
+    )
+    assert client.post(f"{JOBS}/ftjob-nothere/cancel").status_code == 404
+
+
+def test_events_and_checkpoints_are_paged_newest_first(
+    client: TestClient, create: Callable[..., dict], database: Database, project: str
+):
+    job = create()["id"]
+    with database.scope(project) as scope:
+        figures = [NewEvent(f"Step {n}", data={"step": n}, step=n) for n in range(1, 31)]
+        events.append(scope, job, figures, fence=None)
+    with database.system() as system:
+        claim = work.claim(system, "me", ["validate"], lease_seconds=60)
+    assert claim
+    with database.scope(project) as scope:
+        for step in range(1, 13):
+            point = JobCheckpoint(
+                id=f"ftckpt_{step}",
+                created_at=1,
+                fine_tuned_model_checkpoint=f"ft:x:ckpt-step-{step}",
+                fine_tuning_job_id=job,
+                step_number=step,
+                metrics={"step": step, "train_loss": 0.5},
+            )
+            checkpoints.insert(scope, point, fence=claim.fence)
+    page = client.get(f"{JOBS}/{job}/events").json()
+    assert len(page["data"]) == 20 and page["has_more"] and page["data"][0]["message"] == "Step 30"
+    rest = client.get(f"{JOBS}/{job}/events?after={page['last_id']}&limit=100").json()
+    assert rest["data"][-1]["message"].startswith("Created") and rest["has_more"] is False
+    assert client.get(f"{JOBS}/{job}/events?after=string").json()["data"] == []
+    points = client.get(f"{JOBS}/{job}/checkpoints").json()
+    assert [p["step_number"] for p in points["data"]] == list(range(12, 2, -1)) and points["has_more"]
+    for path in ("", f"/{job}/events", f"/{job}/checkpoints"):
+        for limit in ("101", "abc", "-1"):
+            reply = client.get(f"{JOBS}{path}?limit={limit}")
+            assert (reply.status_code, reply.json()["error"]["param"]) == (400, "limit")
+        assert len(client.get(f"{JOBS}{path}?limit=0").json()["data"]) == 1
+
+
+def test_jobs_are_found_by_metadata(client: TestClient, create: Callable[..., dict], official: openai.OpenAI):
+    plain, one, two = create(), create(metadata={"a": "1"}), create(metadata={"a": "1", "b": "x'; --"})
+    found = official.fine_tuning.jobs.list(metadata={"a": "1"}, limit=1)
+    assert [job.id for job in found] == [two["id"], one["id"]]
+    assert [job.id for job in official.fine_tuning.jobs.list(metadata={"b": "x'; --"})] == [two["id"]]
+    assert [job["id"] for job in client.get(f"{JOBS}?metadata=null").json()["data"]] == [plain["id"]]
+
+
+def test_one_wish_is_one_job(
+    client: TestClient, upload: Callable[..., dict], database: Database, project: str
+):
+    body = {"model": "afina-tiny", "training_file": upload()["id"]}
+
+    def post(headers: dict[str, str]) -> dict:
+        return client.post(JOBS, json=body, headers=headers).json()
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: post({"idempotency-key": "same"})["id"], range(24)))
+    assert len(set(made)) == 1
+    first, second = post({}), post({})
+    assert first["id"] != second["id"], "two first attempts are two wishes"
+    assert post({"x-stainless-retry-count": "1"})["id"] == second["id"], "a retry is not a third"
+    with database.read(project) as scope:
+        assert len(jobs.page(scope).data) == 3
+    reply = client.post(JOBS, json={**body, "seed": 1}, headers={"idempotency-key": "same"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "idempotency_key_reused")
+    reply = client.post(JOBS, json=body, headers={"idempotency-key": "k" * 256})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_idempotency_key")
+
+
+def test_a_file_in_use_stays(client: TestClient, create: Callable[..., dict]):
+    job = create()
+    reply = client.delete(f"/v1/files/{job['training_file']}")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "file_in_use")
+    assert job["id"] in reply.json()["error"]["message"]
+    client.post(f"{JOBS}/{job['id']}/cancel")
+    assert client.delete(f"/v1/files/{job['training_file']}").status_code == 200
