@@ -1,0 +1,72 @@
+"""Files: their rows; the bytes are blobs."""
+
+from sqlalchemy import delete as delete_from
+from sqlalchemy import insert as insert_into
+from sqlalchemy import select, update
+
+from afina.errors import InvalidRequest, NotFound
+from afina.schemas.files import FileObject
+from afina.schemas.record import Page
+from afina.store import audit, jobs
+from afina.store.pages import page as page_of
+from afina.store.rows import from_row, printable, to_row
+from afina.store.scope import Scope
+from afina.store.tables import files
+
+
+def insert(scope: Scope, file: FileObject, *, actor: str = "api") -> FileObject:
+    """Add a file whose blob is already durable; it becomes this project's."""
+    mine = file.model_copy(update={"project_id": scope.project_id})
+    scope.connection.execute(insert_into(files).values(to_row(files, mine)))
+    audit.record(scope, "file.created", file.id, actor=actor)
+    return mine
+
+
+def get(scope: Scope, file_id: str) -> FileObject:
+    """One file of this project."""
+    query = select(files).where(files.c.project_id == scope.project_id, files.c.id == file_id)
+    row = scope.connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"No such File object: {printable(file_id)}", param="id")
+    return from_row(FileObject, row)
+
+
+def page(
+    scope: Scope,
+    *,
+    after: str | None = None,
+    limit: int = 10_000,
+    purpose: str | None = None,
+    ascending: bool = False,
+) -> Page[FileObject]:
+    """The project's files, newest first."""
+    mine = files.c.project_id == scope.project_id
+    where = None if purpose is None else files.c.purpose == purpose
+    return page_of(
+        scope, files, FileObject, mine=mine, where=where, after=after, limit=limit, ascending=ascending
+    )
+
+
+def set_status(scope: Scope, file_id: str, status: str, *, details: str | None = None) -> None:
+    """What came of reading the file: `uploaded`, `processed` or `error`."""
+    mine = (files.c.project_id == scope.project_id) & (files.c.id == file_id)
+    scope.connection.execute(update(files).where(mine).values(status=status, status_details=details))
+
+
+def delete(scope: Scope, file_id: str, *, actor: str = "api") -> FileObject:
+    """Remove the row, then the caller deletes the blob; refused while a job that is not final uses it."""
+    mine = (files.c.project_id == scope.project_id) & (files.c.id == file_id)
+    # A job that is being created with this file holds the row: who comes second sees what the first one did.
+    scope.connection.execute(select(files.c.id).where(mine).with_for_update())
+    file = get(scope, file_id)
+    using = jobs.using_file(scope, file_id)
+    if using:
+        names = ", ".join(using[:5])
+        raise InvalidRequest(
+            f"The file is in use by {len(using)} fine-tuning job(s): {names}. Cancel them first, or wait.",
+            param="id",
+            code="file_in_use",
+        )
+    scope.connection.execute(delete_from(files).where(mine))
+    audit.record(scope, "file.deleted", file_id, actor=actor)
+    return file

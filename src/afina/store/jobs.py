@@ -1,0 +1,119 @@
+"""Fine-tuning jobs: their rows. Only `moves` changes a status."""
+
+from collections.abc import Mapping
+from typing import TypedDict, get_args
+
+from sqlalchemy import ColumnElement, and_, column, func, or_, select, true, update
+from sqlalchemy import insert as insert_into
+
+from afina.errors import InvalidRequest, NotFound
+from afina.schemas.fine_tuning import (
+    FINAL,
+    FineTuningJob,
+    JobError,
+    JobStatus,
+    Method,
+    SupervisedHyperparameters,
+)
+from afina.schemas.record import Page
+from afina.store import audit, work
+from afina.store.pages import page as page_of
+from afina.store.rows import columns, from_row, printable, to_row
+from afina.store.scope import Scope
+from afina.store.tables import Words, files, jobs
+
+UNFINISHED = sorted(set(get_args(JobStatus)) - FINAL)
+
+
+class JobChanges(TypedDict, total=False):
+    """What may change in a job beside its status."""
+
+    model: str
+    finished_at: int | None
+    estimated_finish: int | None
+    fine_tuned_model: str | None
+    result_files: list[str]
+    trained_tokens: int | None
+    seed: int
+    error: JobError | None
+    hyperparameters: SupervisedHyperparameters
+    method: Method
+    afina: dict[str, object]
+
+
+def insert(scope: Scope, job: FineTuningJob, *, actor: str = "api") -> FineTuningJob:
+    """Add a job; its files are held until the transaction ends, so that they cannot be deleted meanwhile."""
+    hold_files(scope, job)
+    mine = job.model_copy(update={"project_id": scope.project_id})
+    scope.connection.execute(insert_into(jobs).values(to_row(jobs, mine)))
+    audit.record(scope, audit.JOB_CREATED, job.id, actor=actor, detail={"to": job.status})
+    return mine
+
+
+def hold_files(scope: Scope, job: FineTuningJob) -> None:
+    """Refuse a job whose files are not this project's, or are gone."""
+    for param, file_id in (("training_file", job.training_file), ("validation_file", job.validation_file)):
+        query = select(files.c.id).where(files.c.project_id == scope.project_id, files.c.id == file_id)
+        if file_id is not None and scope.connection.execute(query.with_for_update(read=True)).first() is None:
+            raise InvalidRequest(f"No such File object: {printable(file_id)}", param=param)
+
+
+def get(scope: Scope, job_id: str, *, hold: bool = False) -> FineTuningJob:
+    """One job of this project; `hold` keeps others from changing it until the transaction ends."""
+    query = select(jobs).where(jobs.c.project_id == scope.project_id, jobs.c.id == job_id)
+    row = scope.connection.execute(query.with_for_update() if hold else query).one_or_none()
+    if row is None:
+        raise NotFound(
+            f"Could not find fine tune: {printable(job_id)}", param="fine_tune_id", code="fine_tune_not_found"
+        )
+    return from_row(FineTuningJob, row)
+
+
+def page(
+    scope: Scope,
+    *,
+    after: str | None = None,
+    limit: int = 20,
+    metadata: Mapping[str, str] | None = None,
+    without_metadata: bool = False,
+    ascending: bool = False,
+) -> Page[FineTuningJob]:
+    """The project's jobs, newest first; `metadata` lists those that carry all of its pairs."""
+    mine = jobs.c.project_id == scope.project_id
+    pairs = [carries(scope, key, value) for key, value in (metadata or {}).items()]
+    where = and_(jobs.c.metadata.is_(None) if without_metadata else true(), *pairs)
+    return page_of(
+        scope, jobs, FineTuningJob, mine=mine, where=where, after=after, limit=limit, ascending=ascending
+    )
+
+
+def carries(scope: Scope, key: str, value: str) -> ColumnElement[bool]:
+    """Whether a job's metadata has this pair; both arrive as values, never as a part of a JSON path."""
+    in_postgresql = scope.connection.dialect.name == "postgresql"
+    each = func.json_each_text if in_postgresql else func.json_each
+    pair = each(jobs.c.metadata).table_valued(column("key", Words()), column("value", Words()))
+    return select(1).select_from(pair).where(pair.c.key == key, pair.c.value == value).exists()
+
+
+def change(scope: Scope, job_id: str, changes: JobChanges, *, fence: int) -> FineTuningJob:
+    """Write what the holder of the work found out, such as the plan; the status is left to `moves`."""
+    job = get(scope, job_id, hold=True)
+    work.require(scope, job_id, fence)
+    return write(scope, job, changes)
+
+
+def write(scope: Scope, job: FineTuningJob, changes: Mapping[str, object]) -> FineTuningJob:
+    """The job with `changes`, in its row and as returned."""
+    if changes:
+        scope.connection.execute(update(jobs).where(jobs.c.id == job.id).values(columns(jobs, changes)))
+    return job.model_copy(update=dict(changes))
+
+
+def using_file(scope: Scope, file_id: str) -> list[str]:
+    """The ids of the project's jobs that still need a file, oldest first."""
+    query = select(jobs.c.id).where(
+        jobs.c.project_id == scope.project_id,
+        jobs.c.status.in_(UNFINISHED),
+        or_(jobs.c.training_file == file_id, jobs.c.validation_file == file_id),
+    )
+    return list(scope.connection.execute(query.order_by(jobs.c.seq)).scalars())

@@ -1,0 +1,116 @@
+"""API keys: only the SHA-256 of the whole token is stored."""
+
+import hashlib
+import hmac
+from typing import Literal
+
+from sqlalchemy import insert as insert_into
+from sqlalchemy import select, update
+
+from afina import ids
+from afina.errors import InvalidRequest, NotFound
+from afina.schemas.record import Page, Record, internal
+from afina.store import audit, clock
+from afina.store.pages import page as page_of
+from afina.store.rows import from_row, printable, to_row
+from afina.store.scope import Scope, System
+from afina.store.tables import keys, projects
+
+Role = Literal["owner", "member", "viewer"]
+
+
+class Key(Record):
+    """Who may act for a project, and in which role; the secret itself is nowhere."""
+
+    id: str
+    object: Literal["key"] = "key"
+    name: str
+    role: Role
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    project_id: str = internal("")  # type: ignore[assignment]
+    sha256: str = internal("")  # type: ignore[assignment]
+
+    def is_expired(self, now: int) -> bool:
+        """Whether its time is over; `now` by the database's clock."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+def digest(secret: str) -> str:
+    """SHA-256 of the whole token: enough for a secret of 230 random bits, and quick at every request."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def insert(
+    scope: Scope, secret: str, *, name: str, role: Role, expires_at: int | None = None, actor: str = "api"
+) -> Key:
+    """Store a key for this project; the caller shows `secret` once and forgets it."""
+    key = Key(
+        id=ids.prefixed("key_"),
+        name=name,
+        role=role,
+        created_at=clock.seconds(scope),
+        expires_at=expires_at,
+        project_id=scope.project_id,
+        sha256=digest(secret),
+    )
+    scope.connection.execute(insert_into(keys).values(to_row(keys, key)))
+    audit.record(scope, "key.created", key.id, actor=actor, detail={"role": role})
+    return key
+
+
+def find(system: System, secret: str) -> Key | None:
+    """The key with this token, revoked and expired ones too: the caller says which of them is refused how."""
+    wanted = digest(secret)
+    row = system.connection.execute(select(keys).where(keys.c.sha256 == wanted)).one_or_none()
+    if row is None or not hmac.compare_digest(row.sha256, wanted):
+        return None
+    return from_row(Key, row)
+
+
+def get(scope: Scope, key_id: str) -> Key:
+    """One key of this project."""
+    query = select(keys).where(keys.c.project_id == scope.project_id, keys.c.id == key_id)
+    row = scope.connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"No such key: {printable(key_id)}", param="id")
+    return from_row(Key, row)
+
+
+def page(scope: Scope, *, after: str | None = None, limit: int = 20, ascending: bool = False) -> Page[Key]:
+    """The project's keys, newest first."""
+    mine = keys.c.project_id == scope.project_id
+    return page_of(scope, keys, Key, mine=mine, after=after, limit=limit, ascending=ascending)
+
+
+def revoke(scope: Scope, key_id: str, *, actor: str = "api") -> Key:
+    """End a key's life, once; the project's last owner key stays."""
+    # Two owners who revoke each other at the same moment wait here for one another.
+    scope.connection.execute(
+        select(projects.c.id).where(projects.c.id == scope.project_id).with_for_update(key_share=True)
+    )
+    key = get(scope, key_id)
+    if key.revoked_at is not None:
+        return key
+    if key.role == "owner" and not other_owners(scope, key_id):
+        raise InvalidRequest(
+            "This is the project's last owner key. Create another owner key before you revoke it.",
+            code="last_owner",
+        )
+    revoked = key.model_copy(update={"revoked_at": clock.seconds(scope)})
+    scope.connection.execute(update(keys).where(keys.c.id == key_id).values(revoked_at=revoked.revoked_at))
+    audit.record(scope, "key.revoked", key_id, actor=actor)
+    return revoked
+
+
+def other_owners(scope: Scope, key_id: str) -> bool:
+    """Whether another key can do what an owner does, now and for good."""
+    query = select(keys.c.id).where(
+        keys.c.project_id == scope.project_id,
+        keys.c.role == "owner",
+        keys.c.id != key_id,
+        keys.c.revoked_at.is_(None),
+        keys.c.expires_at.is_(None),
+    )
+    return scope.connection.execute(query.limit(1)).first() is not None

@@ -1,0 +1,45 @@
+"""A record as a row, a row as a record: columns and fields have the same names."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic_core import to_jsonable_python
+from sqlalchemy import JSON, Row, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from afina.schemas.record import Record
+from afina.store.scope import Transaction
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+def to_row(table: Table, record: Record) -> dict[str, object]:
+    """The columns of `table` that the record has, its internal fields included."""
+    return columns(table, dict(record))
+
+
+def columns(table: Table, fields: Mapping[str, object]) -> dict[str, object]:
+    """Fields as columns: what goes into a JSON column becomes plain lists and dictionaries."""
+    return {
+        name: to_jsonable_python(value) if isinstance(table.c[name].type, JSON) else value
+        for name, value in fields.items()
+        if name in table.c
+    }
+
+
+def from_row(kind: type[Kind], row: Row[*tuple[object, ...]]) -> Kind:
+    """The record in a row; columns that the record does not have (such as `seq`) stay behind."""
+    named = row._mapping  # pyright: ignore[reportPrivateUsage] -- public, and underscored to keep column names free
+    return kind.model_validate({name: value for name, value in named.items() if name in kind.model_fields})
+
+
+def upsert(transaction: Transaction, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that can say `on_conflict_do_update`: one clause, spelt by each dialect's own class."""
+    if transaction.connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def printable(text: str) -> str:
+    """A name that a client sent, fit for an error message: at most 64 printable ASCII characters."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text[:64])

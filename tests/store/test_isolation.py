@@ -1,0 +1,224 @@
+"""One project never sees another's: every public function that takes a Scope, called with another project's ids.
+
+The list of functions is read from the package: a new one that this test does not know makes it fail.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import get_type_hints
+
+import pytest
+from sqlalchemy import select, text
+
+import afina.store
+from afina.errors import FenceLost, InvalidRequest, NotFound
+from afina.schemas.fine_tuning import JobCheckpoint
+from afina.schemas.models import Model
+from afina.store import (
+    audit,
+    checkpoints,
+    events,
+    files,
+    idempotency,
+    jobs,
+    keys,
+    models,
+    moves,
+    outbox,
+    projects,
+    work,
+)
+from afina.store.database import Database
+from afina.store.events import NewEvent
+from afina.store.idempotency import Attempt
+from afina.store.scope import Scope
+from afina.store.tables import metadata
+from afina.store.work import Claim
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """What the first project has; the ids that the second one tries."""
+
+    file: str
+    job: str
+    model: str
+    key: str
+    checkpoint: JobCheckpoint
+    claim: Claim
+    attempt: Attempt
+
+
+@pytest.fixture
+def theirs(database: Database, project: str, new_job) -> Theirs:
+    """A row of the first project in every table that belongs to projects."""
+    attempt = Attempt("POST /x", "key", "body")
+    with database.scope(project) as scope:
+        job = new_job(scope, metadata={"colour": "red"})
+        ended = new_job(scope)
+        moves.move(scope, ended.id, "cancelled", fence=None, event="cancelled")
+        events.append(scope, job.id, [NewEvent("secret"), NewEvent("step", step=1)], fence=None)
+        key = keys.insert(scope, "sk-theirs", name="theirs", role="owner")
+        model = Model(id="ft:tiny:personal::theirs", created=1, owned_by="p", kind="tuned", job_id=job.id)
+        models.insert(scope, model)
+        models.alias(scope, "their-alias", model.id)
+        idempotency.remember(scope, attempt, job.id)
+    with database.system() as system:
+        claim = work.claim(system, "w", ["validate"], lease_seconds=3600.0)
+    assert claim and claim.subject == job.id
+    checkpoint = JobCheckpoint(
+        id="ftckpt_theirs",
+        created_at=1,
+        fine_tuned_model_checkpoint=model.id,
+        fine_tuning_job_id=job.id,
+        step_number=1,
+        metrics={},
+    )
+    with database.scope(project) as scope:
+        checkpoints.insert(scope, checkpoint, fence=claim.fence)
+    return Theirs(job.training_file, job.id, model.id, key.id, checkpoint, claim, attempt)
+
+
+# What the second project gets when it asks for the first one's: an error, or an answer that says "nothing".
+MISSING: dict[str, tuple[type[Exception], Callable[[Scope, Theirs], object]]] = {
+    "files.get": (NotFound, lambda scope, theirs: files.get(scope, theirs.file)),
+    "files.delete": (NotFound, lambda scope, theirs: files.delete(scope, theirs.file)),
+    "jobs.get": (NotFound, lambda scope, theirs: jobs.get(scope, theirs.job)),
+    "jobs.change": (NotFound, lambda scope, theirs: jobs.change(scope, theirs.job, {"seed": 2}, fence=1)),
+    "moves.move": (NotFound, lambda s, theirs: moves.move(s, theirs.job, "cancelled", fence=None, event="e")),
+    "events.append": (NotFound, lambda s, theirs: events.append(s, theirs.job, [NewEvent("e")], fence=None)),
+    "events.page": (NotFound, lambda scope, theirs: events.page(scope, theirs.job)),
+    "checkpoints.insert": (
+        NotFound,
+        lambda scope, theirs: checkpoints.insert(scope, theirs.checkpoint, fence=theirs.claim.fence),
+    ),
+    "checkpoints.page": (NotFound, lambda scope, theirs: checkpoints.page(scope, theirs.job)),
+    "models.get": (NotFound, lambda scope, theirs: models.get(scope, theirs.model)),
+    "models.resolve": (NotFound, lambda scope, theirs: models.resolve(scope, "their-alias")),
+    "models.delete": (NotFound, lambda scope, theirs: models.delete(scope, theirs.model)),
+    "keys.get": (NotFound, lambda scope, theirs: keys.get(scope, theirs.key)),
+    "keys.revoke": (NotFound, lambda scope, theirs: keys.revoke(scope, theirs.key)),
+    "work.require": (FenceLost, lambda s, theirs: work.require(s, theirs.claim.subject, theirs.claim.fence)),
+    "work.hand_on": (FenceLost, lambda scope, theirs: work.hand_on(scope, theirs.claim, "stolen")),
+}
+EMPTY: dict[str, tuple[object, Callable[[Scope, Theirs], object]]] = {
+    "files.page": ([], lambda scope, theirs: files.page(scope).data),
+    "files.set_status": (None, lambda scope, theirs: files.set_status(scope, theirs.file, "error")),
+    "jobs.page": ([], lambda scope, theirs: jobs.page(scope, metadata={"colour": "red"}).data),
+    "jobs.using_file": ([], lambda scope, theirs: jobs.using_file(scope, theirs.file)),
+    "events.metrics": ([], lambda scope, theirs: events.metrics(scope, theirs.job)),
+    "checkpoints.exists": (False, lambda scope, theirs: checkpoints.exists(scope, theirs.job, 1)),
+    "checkpoints.delete": (None, lambda scope, theirs: checkpoints.delete(scope, theirs.checkpoint.id)),
+    "models.find": (None, lambda scope, theirs: models.find(scope, theirs.model)),
+    "models.page": ([], lambda scope, theirs: models.page(scope).data),
+    "models.alias_target": (None, lambda scope, theirs: models.alias_target(scope, "their-alias")),
+    "keys.page": ([], lambda scope, theirs: keys.page(scope).data),
+    "keys.other_owners": (False, lambda scope, theirs: keys.other_owners(scope, "")),
+    "audit.page": ([], lambda scope, theirs: audit.page(scope, subject=theirs.job).data),
+    "idempotency.replay": (None, lambda scope, theirs: idempotency.replay(scope, theirs.attempt)),
+    "work.holds": (False, lambda s, theirs: work.holds(s, theirs.claim.subject, theirs.claim.fence)),
+    "work.finish": (None, lambda scope, theirs: work.finish(scope, theirs.claim)),
+    "work.remove": (None, lambda scope, theirs: work.remove(scope, theirs.job)),
+    "work.enqueue": (None, lambda scope, theirs: work.enqueue(scope, theirs.job, "stolen")),
+}
+# These name nothing that exists: they add a row of the caller's own, or are a step of one that is tested above.
+OWN = {
+    "files.insert",
+    "jobs.insert",
+    "models.insert",
+    "keys.insert",
+    "audit.record",
+    "outbox.add",
+    "idempotency.remember",
+    "projects.organization",
+    "jobs.hold_files",
+    "jobs.carries",
+    "jobs.write",
+    "events.write",
+    "events.known_steps",
+    "moves.ending",
+    "models.visible",
+    "idempotency.same",
+    "idempotency.take_turn",
+}
+
+
+def functions_of_a_scope() -> Iterator[str]:
+    for info in pkgutil.iter_modules(afina.store.__path__):
+        module = importlib.import_module(f"afina.store.{info.name}")
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            first = next(iter(inspect.signature(function).parameters), "")
+            own = function.__module__ == module.__name__
+            if own and get_type_hints(function).get(first) is Scope:
+                yield f"{info.name}.{name}"
+
+
+def test_every_function_of_a_scope_is_known_here():
+    assert set(functions_of_a_scope()) == set(MISSING) | set(EMPTY) | OWN
+
+
+def everything(database: Database, project: str) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of a project, table by table; leases, which the clock moves, are among them as they are."""
+    with database.system(read=True) as system:
+        return {
+            table.name: [
+                tuple(row)
+                for row in system.connection.execute(select(table).where(table.c.project_id == project))
+            ]
+            for table in metadata.sorted_tables
+            if "project_id" in table.c
+        }
+
+
+def test_another_project_sees_and_changes_nothing(
+    database: Database, project: str, other: str, theirs: Theirs
+):
+    before = everything(database, project)
+    assert all(before.values()), "the first project has a row in every table"
+    for name, (error, call) in MISSING.items():
+        with pytest.raises(error), database.scope(other) as scope:
+            pytest.fail(f"{name} answered {call(scope, theirs)}")
+        assert everything(database, project) == before, name
+    for name, (nothing, call) in EMPTY.items():
+        with database.scope(other) as scope:
+            assert call(scope, theirs) == nothing, name
+        assert everything(database, project) == before, name
+
+
+@pytest.mark.parametrize("get", [files.get, jobs.get, models.get, keys.get])
+def test_a_foreign_id_answers_as_a_missing_one(database: Database, other: str, theirs: Theirs, get):
+    foreign = {files.get: theirs.file, jobs.get: theirs.job, models.get: theirs.model, keys.get: theirs.key}[
+        get
+    ]
+    absent = foreign[:-1] + "_"
+    with database.read(other) as scope:
+        with pytest.raises(NotFound) as one:
+            get(scope, foreign)
+        with pytest.raises(NotFound) as two:
+            get(scope, absent)
+    assert one.value.message.replace(foreign, "") == two.value.message.replace(absent, "")
+    assert (one.value.param, one.value.code) == (two.value.param, two.value.code)
+
+
+def test_a_job_cannot_be_made_of_a_foreign_file(database: Database, other: str, theirs: Theirs, new_job):
+    with pytest.raises(InvalidRequest, match="No such File object"), database.scope(other) as scope:
+        new_job(scope, training_file=theirs.file)
+
+
+def test_what_is_added_belongs_to_the_scope_whatever_it_says(
+    database: Database, project: str, other: str, theirs: Theirs, new_file
+):
+    with database.scope(other) as scope:
+        file = new_file(scope, project_id=project)
+        outbox.add(scope, "test", "subject")
+        audit.record(scope, "test", "subject", actor="test")
+        assert file.project_id == other
+        assert projects.organization(scope).id == scope.organization_id
+    with database.system(read=True) as system:
+        query = text(
+            "SELECT project_id FROM outbox WHERE type = 'test' UNION SELECT project_id FROM files WHERE id = :id"
+        )
+        assert system.connection.execute(query, {"id": file.id}).scalars().all() == [other]
