@@ -19,9 +19,8 @@ from typing import BinaryIO
 from afina.errors import AfinaError, CorruptBlob, Unavailable
 
 CHUNK = 1 << 20
-KEY = re.compile(
-    r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*"
-)  # no segment starts with a dot
+NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"  # does not start with a dot
+KEY = re.compile(rf"{NAME}(/{NAME})*")
 TEMPORARY = ".tmp"
 
 
@@ -87,7 +86,8 @@ class Blobs:
             sync_folder(path.parent)
 
     def delete_folder(self, prefix: str) -> None:
-        """Remove all blobs below `prefix`."""
+        """Remove all blobs below `prefix`, which must name something: nobody means to remove everything."""
+        self.path(prefix)
         for key in list(self.below(prefix)):
             self.delete(key)
 
@@ -105,10 +105,13 @@ class Blobs:
     def sweep(self, older_than: float = 3600.0) -> int:
         """Remove temporary files that nobody touched for `older_than` seconds; returns how many."""
         limit = time.time() - older_than
-        stale = [path for path in self.temporary.iterdir() if path.stat().st_mtime < limit]
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return len(stale)
+        swept = 0
+        for path in self.temporary.iterdir():
+            with suppress(FileNotFoundError):  # its writer has just finished
+                if path.stat().st_mtime < limit:
+                    path.unlink()
+                    swept += 1
+        return swept
 
 
 class Writer:

@@ -9,7 +9,6 @@
     |   +-- RequestTimeout         408
     |   +-- RequestTooLarge        413
     |   +-- UnsupportedMediaType   415
-    |   +-- RateLimited            429
     |   +-- HeadersTooLarge        431
     +-- DataError              a line of a file is not right; fails the job, never the request
     +-- RunFailed              a run ended without a model; becomes `job.error`
@@ -91,14 +90,6 @@ class UnsupportedMediaType(InvalidRequest):
     code = "unsupported_media_type"
 
 
-class RateLimited(InvalidRequest):
-    """Too many requests, or too many things waiting."""
-
-    status = 429
-    type = "rate_limit_error"
-    code = "rate_limit_exceeded"
-
-
 class HeadersTooLarge(InvalidRequest):
     """More header bytes, or more headers, than a request may have."""
 
@@ -122,9 +113,10 @@ class DataError(AfinaError):
         line: int | None = None,
         field: str | None = None,
         cure: str = "",
+        param: str | None = None,
         code: str = "invalid_training_file",
     ):
-        super().__init__(message, code=code)
+        super().__init__(message, param=param, code=code)
         self.line = line
         self.field = field
         self.cure = cure
@@ -154,3 +146,8 @@ class Unavailable(AfinaError):
     def __init__(self, message: str, *, code: str | None = None, retry_after: int | None = 1):
         super().__init__(message, code=code)
         self.retry_after = retry_after
+
+
+def clipped(name: str) -> str:
+    """A name that a client sent, fit for a message: at most 64 characters, printable ASCII only."""
+    return "".join(c if " " <= c <= "~" else "?" for c in name[:64])

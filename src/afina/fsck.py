@@ -1,6 +1,6 @@
 """Does what is stored keep the promises? One finding for each one that is broken; nothing is changed.
 
-It expects a data directory that nobody writes to, or at least no writer faster than the grace for young blobs.
+Rows are read before bytes: what somebody deletes between the two is reported as missing.
 """
 
 from collections import Counter

@@ -1,11 +1,30 @@
 """How this installation is deployed: flag over environment over default. What is decided while it runs is a row."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from afina.errors import AfinaError
+
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "port": (0, 65535),
+    "workers": (0, 64),
+    "runs_per_host": (1, 64),
+    "threads": (0, 1024),
+    "memory_budget_mib": (0, inf),
+    "lease_seconds": (0.5, 3600),
+    "host_start_seconds": (0.5, 3600),
+    "max_file_bytes": (1, inf),
+}
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "environment": ("development", "production"),
+    "log_level": ("debug", "info", "warning", "error"),
+}
+DATABASES = ("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")
+LOG_LINE = "time=%(asctime)s level=%(levelname)s name=%(name)s %(message)s"  # of every process
 
 
 @dataclass(frozen=True)
@@ -28,10 +47,17 @@ class Settings:
     log_level: str = "info"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.workers <= 64:
-            raise AfinaError(f"workers must be between 0 and 64, not {self.workers}")
-        if self.environment not in ("development", "production"):
-            raise AfinaError("AFINA_ENV must be 'development' or 'production'")
+        for name, (least, most) in LIMITS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise AfinaError(f"{variable(name)} must be between {least:g} and {most:g}, not {value:g}")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise AfinaError(f"{variable(name)} must be one of: {', '.join(known)}")
+        if self.database_url and not self.database_url.startswith(DATABASES):
+            raise AfinaError(
+                "AFINA_DATABASE_URL must be postgresql://...; left out, it is SQLite in the data directory"
+            )
 
     @property
     def database(self) -> str:
@@ -59,7 +85,7 @@ def variable(name: str) -> str:
 
 
 def from_environment(environ: dict[str, str] | None = None) -> Settings:
-    """Settings from `AFINA_*`; a value that is no number where one is needed is refused by name."""
+    """Settings from `AFINA_*`; a value that cannot be is refused by the name of its variable."""
     environ = dict(os.environ) if environ is None else environ
     types = get_type_hints(Settings)
     given = {name: environ[variable(name)] for name in types if environ.get(variable(name))}

@@ -11,7 +11,7 @@ from afina.api.app import create_app
 from afina.schemas.files import FileObject
 from afina.schemas.models import Model
 from afina.settings import Settings
-from afina.store import files, models
+from afina.store import audit, files, keys, models
 from afina.store.database import Database
 
 OPEN = {("GET", "/"), ("GET", "/healthz")}
@@ -106,7 +106,8 @@ def foreign(client: TestClient, database: Database, other_project: str) -> dict[
     with database.scope(other_project) as scope:
         files.insert(scope, file)
         models.insert(scope, tuned)
-    return {"file": file.id, "model": tuned.id}
+        key = keys.insert(scope, "sk-foreign", name="theirs", role="member")
+    return {"file": file.id, "model": tuned.id, "key": key.id}
 
 
 def same(client: TestClient, method: str, path: str, foreign: str, **body: object) -> None:
@@ -138,6 +139,8 @@ def test_a_foreign_id_is_a_missing_id(
     same(client, "POST", jobs, foreign["model"], model="ID", training_file=mine)
     same(client, "POST", jobs, foreign["file"], model="afina-tiny", training_file="ID")
     same(client, "POST", jobs, foreign["file"], model="afina-tiny", training_file=mine, validation_file="ID")
+    same(client, "DELETE", "/v1/afina/keys/ID", foreign["key"])
+    assert foreign["key"] not in client.get("/v1/afina/keys").text
     assert [f["id"] for f in client.get("/v1/files").json()["data"]] == [mine]
     assert client.get(f"/v1/files?after={foreign['file']}").json()["data"] == []
     assert [m["id"] for m in client.get("/v1/models").json()["data"]] == ["afina-tiny"]
@@ -170,6 +173,24 @@ def test_keys_are_made_shown_once_and_revoked(client: TestClient):
     reply = client.delete(f"/v1/afina/keys/{last['id']}")
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "last_owner")
     assert client.delete("/v1/afina/keys/key_nothere").status_code == 404
+
+
+def test_the_audit_names_the_key_that_did_it(
+    client: TestClient, upload: Callable[..., dict], database: Database, project: str
+):
+    owner = client.get("/v1/afina/keys").json()["data"][0]["id"]
+    made = client.post("/v1/afina/keys", json={"name": "laptop"}).json()["id"]
+    client.delete(f"/v1/afina/keys/{made}")
+    file = upload()["id"]
+    with database.read(project) as scope:
+        entries = [
+            (entry.action, entry.subject, entry.actor) for entry in audit.page(scope, ascending=True).data
+        ]
+    assert entries[1:] == [
+        ("key.created", made, owner),
+        ("key.revoked", made, owner),
+        ("file.created", file, owner),
+    ]
 
 
 @pytest.mark.parametrize(

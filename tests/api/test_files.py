@@ -239,6 +239,7 @@ def test_an_upload_sent_again_is_one_file(client: TestClient, settings: Settings
     assert stored(settings) == [f"files/{first.json()['id']}"]
     other = client.post("/v1/files", content=form((FILE[0], ROW * 2), PURPOSE), headers=headers)
     assert (other.status_code, other.json()["error"]["code"]) == (400, "idempotency_key_reused")
+    assert stored(settings) == [f"files/{first.json()['id']}"], "the bytes of a refused upload do not stay"
 
 
 def begin_upload(server: str, start: bytes, length: int) -> socket.socket:

@@ -13,6 +13,13 @@ def test_a_directory_that_is_not_there(command, tmp_path):
     assert not (tmp_path / "nothere").exists()
 
 
+def test_a_directory_that_is_not_ours_stays_as_it_is(command, tmp_path):
+    ran = command("fsck", "--data", str(tmp_path))
+    assert ran.code == 1
+    assert "afina.db is not there" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_new_directory_is_whole_and_a_lost_blob_is_found(command, tmp_path):
     settings = Settings(data=tmp_path)
     open_rows(Database(settings.database), settings)

@@ -84,11 +84,12 @@ def test_create_and_watch(afina, played, finish):
 
 
 def test_a_failed_job_is_exit_1_with_its_reason(afina, played, job):
-    error = {"code": "invalid_training_file", "message": "line 7 is no JSON", "param": "training_file"}
+    said = "line 7, messages[1]: [/INST] is no JSON"  # brackets are no markup
+    error = {"code": "invalid_training_file", "message": said, "param": "training_file"}
     played.jobs["ftjob-1"] = job(status="failed", error=error)
     ran = afina("jobs", "watch", "ftjob-1")
     assert ran.code == 1
-    assert "failed: line 7 is no JSON (code: invalid_training_file)" in ran.err
+    assert f"failed: {said} (code: invalid_training_file)" in ran.err
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(afina, played, monkeypatch, job):

@@ -1,6 +1,6 @@
 """Tiny random models, adapters that do something, and transformers + PEFT as the judge."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from transformers import PreTrainedConfig as Config
 
 from afina.engine import adapters, model
 from afina.engine.adapters import Adapter
+from afina.engine.engine import Engine
 from afina.engine.packing import lineage
 from afina.engine.types import AdapterSpec, Batch, Sequence
 
@@ -69,6 +70,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return made[name]
 
     return make
+
+
+@pytest.fixture
+async def engine(base: Callable[[str], Path]) -> AsyncIterator[Engine]:
+    """An engine with the random Llama."""
+    engine = await Engine.open(base("llama"), threads=1)
+    yield engine
+    await engine.close()
 
 
 @pytest.fixture(scope="session")

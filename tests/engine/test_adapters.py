@@ -9,19 +9,11 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from afina.engine.engine import Engine
 from afina.engine.losses import cross_entropy
 from afina.engine.types import AdamW, AdapterSpec, Sequence
 from afina.errors import InvalidRequest
 
 SPEC = AdapterSpec(rank=4, alpha=6.0, rslora=True, targets=("q_proj", "v_proj", "up_proj"))
-
-
-@pytest.fixture
-async def engine(base):
-    engine = await Engine.open(base("llama"), threads=1)
-    yield engine
-    await engine.close()
 
 
 @pytest.fixture

@@ -35,13 +35,6 @@ def prompt(seed: int, length: int) -> list[int]:
 PROMPTS = [prompt(0, 5), prompt(1, 23), prompt(2, 1), prompt(3, 70), prompt(4, 11)]
 
 
-@pytest.fixture
-async def engine(base):
-    engine = await Engine.open(base("llama"), threads=1)
-    yield engine
-    await engine.close()
-
-
 async def collect(engine, adapter, ids, params) -> list[Token]:
     return [token async for token in engine.sample(adapter, ids, params)]
 
@@ -113,6 +106,14 @@ async def test_the_cache_grows_and_slots_move(engine, judge, base):
     )
     assert [ids(row) for row in rows] == expected
     assert engine.rows == 0
+
+
+async def test_the_last_row_takes_its_memory_with_it(engine):
+    async with aclosing(engine.sample(None, PROMPTS[0], GREEDY)) as tokens:
+        await anext(tokens)
+        assert engine._sampler.cache.slabs[0].numel() > 0
+        assert len([token async for token in tokens]) == 23
+    assert engine._sampler.cache.slabs[0].numel() == 0
 
 
 async def test_it_stops_at_a_stop_id_at_max_tokens_and_at_the_context(engine):

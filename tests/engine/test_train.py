@@ -18,13 +18,6 @@ SPEC = AdapterSpec(rank=4, alpha=8.0, seed=5)
 ADAMW = AdamW(lr=5e-3)
 
 
-@pytest.fixture
-async def engine(base):
-    engine = await Engine.open(base("llama"), threads=1)
-    yield engine
-    await engine.close()
-
-
 @pytest.fixture(scope="module")
 def plain_loop():
     path = Path(__file__).parent / "golden" / "plain_loop.py"

@@ -80,6 +80,19 @@ def test_a_reader_cannot_write(database: Database, project: str):
         keys.insert(scope, "sk-second", name="second", role="member")
 
 
+def test_a_reader_sees_one_moment(database: Database, project: str, backend: str):
+    if backend == "sqlite":
+        pytest.skip("a rollback journal lets nobody write while somebody reads")
+    with database.read(project) as reader:
+        before = keys.page(reader).data
+        with database.scope(project) as writer:
+            second = keys.insert(writer, "sk-second", name="second", role="member")
+        assert keys.page(reader).data == before
+    for transaction in (database.read, database.scope):  # the connection that read is a writer's again
+        with transaction(project) as scope:
+            assert keys.page(scope).data == [second, *before]
+
+
 def test_unknown_and_archived_projects_have_no_scope(database: Database, project: str):
     with pytest.raises(NotFound, match="No such project: proj_x"), database.scope("proj_x"):
         pass

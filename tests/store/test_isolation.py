@@ -106,7 +106,6 @@ MISSING: dict[str, tuple[type[Exception], Callable[[Scope, Theirs], object]]] = 
 }
 EMPTY: dict[str, tuple[object, Callable[[Scope, Theirs], object]]] = {
     "files.page": ([], lambda scope, theirs: files.page(scope).data),
-    "files.set_status": (None, lambda scope, theirs: files.set_status(scope, theirs.file, "error")),
     "jobs.page": ([], lambda scope, theirs: jobs.page(scope, metadata={"colour": "red"}).data),
     "jobs.using_file": ([], lambda scope, theirs: jobs.using_file(scope, theirs.file)),
     "events.metrics": ([], lambda scope, theirs: events.metrics(scope, theirs.job)),

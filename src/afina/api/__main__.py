@@ -5,7 +5,7 @@ import logging
 import uvicorn
 
 from afina.api.app import create_app
-from afina.settings import from_environment
+from afina.settings import LOG_LINE, from_environment
 
 DRAIN_SECONDS = 20
 LONGEST_HEAD = 64 * 1024  # what is longer than the application allows shall still get its error object
@@ -14,9 +14,7 @@ LONGEST_HEAD = 64 * 1024  # what is longer than the application allows shall sti
 def main() -> None:
     """Serve until SIGTERM; replies that are on their way have 20 seconds to end."""
     settings = from_environment()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=settings.log_level.upper(), format=LOG_LINE)
     uvicorn.run(
         create_app(settings),
         host=settings.host,

@@ -40,10 +40,9 @@ async def create(
         return JSONResponse(reply.wire(), headers=headers)
     chunks = rooms.router.stream(target, asked)
     first = await while_there(request, after_first(chunks))
-    shown = asked.stream_options is not None and asked.stream_options.include_usage is True
     headers |= {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return StreamingResponse(
-        events(first, chunks, usage=shown), media_type="text/event-stream", headers=headers
+        events(first, chunks, usage=asked.wants_usage), media_type="text/event-stream", headers=headers
     )
 
 

@@ -1,9 +1,7 @@
 """`/v1/files`: upload, list, retrieve, content, delete."""
 
 import base64
-import hashlib
 import unicodedata
-from collections.abc import Iterator
 from typing import Annotated
 from urllib.parse import quote
 
@@ -20,11 +18,11 @@ from afina.api.multipart import Form
 from afina.api.queries import After, Order, limited
 from afina.api.rooms import InRooms, Rooms
 from afina.api.upload_form import Upload, read_upload
-from afina.blobs import Blobs, Written
+from afina.blobs import Written
+from afina.errors import InvalidRequest
 from afina.schemas.files import FileObject
 from afina.schemas.record import Deleted, Page
 from afina.store import clock, files
-from afina.store.idempotency import Attempt
 from afina.store.scope import Scope
 
 router = APIRouter(prefix="/files")
@@ -36,8 +34,32 @@ async def create(
 ) -> FileObject:
     """Store a file: its bytes go to their blob as they arrive, then the row makes them visible."""
     identifier = ids.file_id()
+    blob = f"files/{identifier}"
+    upload, written = await store(request, rooms, blob)
+
+    def make(scope: Scope) -> tuple[str, FileObject]:
+        file = upload.file(identifier, written, now=clock.seconds(scope))
+        return identifier, files.insert(scope, file, actor=caller.key_id)
+
+    def keep() -> FileObject:
+        attempt = again.attempt("files", upload.fingerprint(written))
+        with rooms.database.scope(caller.project_id) as scope:
+            return attempts.once(scope, attempt, response, find=files.get, make=make)
+
+    try:
+        file = await run_in_threadpool(keep)
+    except InvalidRequest:  # there is no row; after any other error nobody knows: the sweep decides
+        await run_in_threadpool(rooms.blobs.delete, blob)
+        raise
+    if file.id != identifier:  # an equal attempt has stored the same before
+        await run_in_threadpool(rooms.blobs.delete, blob)
+    return file
+
+
+async def store(request: Request, rooms: Rooms, blob: str) -> tuple[Upload, Written]:
+    """Write the file of a form to its blob while the form arrives; a form that is refused leaves nothing."""
     check_encoding(request, "multipart/form-data")
-    with rooms.blobs.writer(f"files/{identifier}") as writer:
+    with rooms.blobs.writer(blob) as writer:
         form = Form(
             request.headers.get("content-type", ""),
             writer.write,
@@ -48,36 +70,7 @@ async def create(
             await run_in_threadpool(form.feed, chunk)
 
         await receive(request, take)
-        upload = read_upload(form)
-        written = await run_in_threadpool(writer.commit)
-    attempt = again.attempt("files", fingerprint(upload, written))
-    file = await run_in_threadpool(
-        keep, rooms, caller.project_id, upload.file(identifier, written), attempt=attempt, response=response
-    )
-    if file.id != identifier:  # a client that sent it again gets the first one's row
-        await run_in_threadpool(rooms.blobs.delete, f"files/{identifier}")
-    return file
-
-
-def keep(
-    rooms: Rooms, project_id: str, file: FileObject, *, attempt: Attempt, response: Response
-) -> FileObject:
-    """The file's row, unless an equal attempt has made one."""
-
-    def make(scope: Scope) -> tuple[str, FileObject]:
-        now = clock.seconds(scope)
-        expires_at = None if file.expires_at is None else now + file.expires_at
-        made = files.insert(scope, file.model_copy(update={"created_at": now, "expires_at": expires_at}))
-        return made.id, made
-
-    with rooms.database.scope(project_id) as scope:
-        return attempts.once(scope, attempt, response, find=files.get, make=make)
-
-
-def fingerprint(upload: Upload, written: Written) -> str:
-    """Two uploads are equal when all that was sent is."""
-    parts = (upload.filename, upload.purpose, str(upload.expires_after), written.sha256)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return read_upload(form), await run_in_threadpool(writer.commit)
 
 
 @router.get("")
@@ -102,28 +95,21 @@ def retrieve(file_id: str, caller: Viewer, rooms: InRooms) -> FileObject:
         return files.get(scope, file_id)
 
 
-@router.get("/{file_id}/content", response_class=StreamingResponse)
-def content(file_id: str, request: Request, caller: Viewer, rooms: InRooms) -> StreamingResponse:
+@router.get("/{file_id}/content", response_class=Response)
+def content(file_id: str, request: Request, caller: Viewer, rooms: InRooms) -> Response:
     """The file's bytes. A result file is base64 text, as OpenAI's are; `Accept: text/csv` gives the plain table."""
     with rooms.database.read(caller.project_id) as scope:
         file = files.get(scope, file_id)
-    plain = file.purpose == "fine-tune-results" and "text/csv" in request.headers.get("accept", "")
-    body = decoded(rooms.blobs, file) if plain else rooms.blobs.read(file.blob)
+    body = rooms.blobs.read(file.blob)
     headers = {
         "content-disposition": disposition(file.filename),
         "x-content-type-options": "nosniff",
         "cache-control": "no-store",
     }
-    if not plain:
-        headers["content-length"] = str(file.bytes)
-    return StreamingResponse(
-        body, media_type="text/csv" if plain else "application/octet-stream", headers=headers
-    )
-
-
-def decoded(blobs: Blobs, file: FileObject) -> Iterator[bytes]:
-    """The table in a result file."""
-    yield base64.b64decode(b"".join(blobs.read(file.blob)))
+    if file.purpose == "fine-tune-results" and "text/csv" in request.headers.get("accept", ""):
+        return Response(base64.b64decode(b"".join(body)), media_type="text/csv", headers=headers)
+    headers["content-length"] = str(file.bytes)
+    return StreamingResponse(body, media_type="application/octet-stream", headers=headers)
 
 
 def disposition(filename: str) -> str:

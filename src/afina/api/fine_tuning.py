@@ -1,5 +1,6 @@
 """`/v1/fine_tuning/jobs`: create, list, retrieve, cancel, events, checkpoints."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -8,7 +9,7 @@ from afina.api import attempts
 from afina.api.attempts import Again
 from afina.api.auth import Caller, Member, Viewer
 from afina.api.body import Body, json_body
-from afina.api.new_job import new_job, warnings
+from afina.api.new_job import find_model, new_job, warnings
 from afina.api.queries import After, WithMetadata, limited
 from afina.api.rooms import InRooms
 from afina.errors import InvalidRequest
@@ -36,20 +37,20 @@ def create(
     production = rooms.settings.environment == "production"
 
     def make(scope: Scope) -> tuple[str, FineTuningJob]:
-        job = new_job(scope, body.value, production=production)
-        return job.id, submit(scope, caller, job, production=production)
+        target = find_model(scope, body.value.model, production=production)
+        job = new_job(scope, body.value, target)
+        return job.id, submit(scope, caller, job, doubts=warnings(job, target))
 
     with rooms.database.scope(caller.project_id) as scope:
         attempt = again.attempt("fine_tuning.jobs", body.sha256)
         return attempts.once(scope, attempt, response, find=jobs.get, make=make)
 
 
-def submit(scope: Scope, caller: Caller, job: FineTuningJob, *, production: bool) -> FineTuningJob:
+def submit(scope: Scope, caller: Caller, job: FineTuningJob, *, doubts: Iterable[str]) -> FineTuningJob:
     """The job with all that makes somebody work on it."""
     made = jobs.insert(scope, job, actor=caller.key_id)
     first = NewEvent(f"Created fine-tuning job: {job.id}")
-    doubts = [NewEvent(text, "warn") for text in warnings(scope, job, production=production)]
-    events.append(scope, job.id, [first, *doubts], fence=None)
+    events.append(scope, job.id, [first, *(NewEvent(text, "warn") for text in doubts)], fence=None)
     work.enqueue(scope, job.id, "validate")
     return made
 

@@ -11,7 +11,7 @@ from afina.api.queries import After, limited
 from afina.api.rooms import InRooms
 from afina.schemas.keys import CreateKey
 from afina.schemas.record import Deleted, Page
-from afina.store import audit, clock, keys
+from afina.store import clock, keys
 from afina.store.keys import Key
 
 router = APIRouter(prefix="/afina/keys")
@@ -31,8 +31,9 @@ def create(
     asked, secret = body.value, ids.api_key()
     with rooms.database.scope(caller.project_id) as scope:
         expires_at = None if asked.expires_after is None else clock.seconds(scope) + asked.expires_after
-        key = keys.insert(scope, secret, name=asked.name, role=asked.role, expires_at=expires_at)
-        audit.record(scope, "key.created", key.id, actor=caller.key_id, detail={"role": key.role})
+        key = keys.insert(
+            scope, secret, name=asked.name, role=asked.role, expires_at=expires_at, actor=caller.key_id
+        )
     return NewKey(**dict(key), secret=secret)
 
 
@@ -49,6 +50,5 @@ def page(
 def revoke(key_id: str, caller: Owner, rooms: InRooms) -> Deleted:
     """End a key's life at once; the last owner's key stays."""
     with rooms.database.scope(caller.project_id) as scope:
-        key = keys.revoke(scope, key_id)
-        audit.record(scope, "key.revoked", key.id, actor=caller.key_id)
+        key = keys.revoke(scope, key_id, actor=caller.key_id)
     return Deleted(id=key.id, object="key")

@@ -6,14 +6,11 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from afina.data.strict_json import clipped
-from afina.errors import InvalidRequest, RequestTooLarge
+from afina.errors import InvalidRequest, RequestTooLarge, clipped
 
-MAX_OVERHEAD = (
-    64 * 1024
-)  # all of the body that is not the file: headers, fields, boundaries, what lies around them
+MAX_OVERHEAD = 64 * 1024  # bytes that are not the file's: headers, fields, boundaries, what lies around them
 MAX_FIELDS = 32
-HEAD = 16
+HEAD = 16  # first bytes of the file, by which other formats are known
 
 
 @dataclass

@@ -13,16 +13,15 @@ from afina.schemas.fine_tuning import (
     SupervisedMethod,
 )
 from afina.schemas.models import Model
-from afina.serving.names import Target, resolve, target_of
+from afina.serving.names import Target, target_of
 from afina.store import clock, files, jobs, models
 from afina.store.scope import Scope
 
 SEEDS = 2**31
 
 
-def new_job(scope: Scope, request: CreateJob, *, production: bool) -> FineTuningJob:
-    """The job, or a 400 for what can be told without reading its files."""
-    target = find_model(scope, request.model, production=production)
+def new_job(scope: Scope, request: CreateJob, target: Target) -> FineTuningJob:
+    """The job that tunes `target`, or a 400 for what can be told without reading its files."""
     now = clock.seconds(scope)
     check_file(scope, request.training_file, param="training_file", now=now)
     if request.validation_file is not None:
@@ -63,7 +62,7 @@ def find_model(scope: Scope, name: str, *, production: bool) -> Target:
 
 
 def check_file(scope: Scope, file_id: str, *, param: str, now: int) -> None:
-    """Refuse a file that is not there, not for this or over."""
+    """Refuse a file that is not there, not for training, or expired."""
     try:
         file = files.get(scope, file_id)
     except NotFound as error:
@@ -101,10 +100,9 @@ def adapter_shape(scope: Scope, tuned: Model) -> object:
     return jobs.get(scope, tuned.job_id).afina.get("adapter") if tuned.job_id else None
 
 
-def warnings(scope: Scope, job: FineTuningJob, *, production: bool) -> Iterator[str]:
+def warnings(job: FineTuningJob, target: Target) -> Iterator[str]:
     """What the user should know before the job is done."""
-    target = resolve(scope, job.requested_model, production=production)
     if target.warning is not None:
         yield target.warning
     if job.training_file == job.validation_file:
-        yield "The validation file is the training file: its figures will say nothing about new examples"
+        yield "The validation file is the training file: its figures say nothing about new examples"

@@ -1,6 +1,8 @@
 """What a browser and a watchdog see: a front page, and whether the server is ready."""
 
-from fastapi import APIRouter
+from html import escape
+
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 import afina
@@ -31,10 +33,9 @@ client.chat.completions.create(model="ft:...", messages=[...])</pre>
 
 
 @router.get("/", response_class=HTMLResponse)
-def front(rooms: InRooms) -> HTMLResponse:
-    """What this is, and where to go."""
-    url = f"http://{rooms.settings.host}:{rooms.settings.port}/"
-    return HTMLResponse(FRONT.format(version=afina.__version__, url=url))
+def front(request: Request) -> HTMLResponse:
+    """What this is, and where to go: the address by which the browser came here."""
+    return HTMLResponse(FRONT.format(version=afina.__version__, url=escape(str(request.base_url))))
 
 
 @router.get("/healthz")
@@ -50,6 +51,6 @@ def health(rooms: InRooms) -> JSONResponse:
 
 
 def state(status: int, *, database: str, hosts: dict[str, int]) -> JSONResponse:
-    """The same four figures, well or not."""
+    """The same four fields, well or not."""
     body = {"status": "ok" if status == 200 else "unavailable", "version": afina.__version__}
     return JSONResponse({**body, "database": database, "hosts": hosts}, status)

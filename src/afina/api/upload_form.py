@@ -1,15 +1,15 @@
 """What a form must say about a file before it is kept."""
 
+import hashlib
 from dataclasses import dataclass
 
 from afina.api.multipart import Form
 from afina.blobs import Written
 from afina.data.jsonl import refusal
-from afina.data.strict_json import clipped
-from afina.errors import InvalidRequest
+from afina.errors import InvalidRequest, clipped
 from afina.schemas.files import UPLOAD_PURPOSES, FileObject
 
-LINES = ("fine-tune", "batch")  # purposes whose files hold one JSON object a line
+LINE_PURPOSES = ("fine-tune", "batch")  # their files hold one JSON object a line
 EXPIRES_AFTER = (3600, 2_592_000)
 ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 
@@ -22,17 +22,22 @@ class Upload:
     purpose: str
     expires_after: int | None
 
-    def file(self, identifier: str, written: Written) -> FileObject:
-        """The record of its stored bytes, its times still counted from the moment when the row is written."""
+    def file(self, identifier: str, written: Written, *, now: int) -> FileObject:
+        """The record of its stored bytes."""
         return FileObject(
             id=identifier,
             bytes=written.bytes,
-            created_at=0,
-            expires_at=self.expires_after,
+            created_at=now,
+            expires_at=None if self.expires_after is None else now + self.expires_after,
             filename=self.filename,
             purpose=self.purpose,
             sha256=written.sha256,
         )
+
+    def fingerprint(self, written: Written) -> str:
+        """Two uploads are equal when all that was sent is."""
+        parts = (self.filename, self.purpose, str(self.expires_after), written.sha256)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def read_upload(form: Form) -> Upload:
@@ -52,7 +57,7 @@ def read_upload(form: Form) -> Upload:
     filename = basename(form.filename)
     if form.file_bytes == 0:
         raise InvalidRequest("File is empty.", param="file", code="empty_file")
-    if purpose in LINES:
+    if purpose in LINE_PURPOSES:
         check_lines(filename, form.head)
     return Upload(filename, purpose, expires_after(form.fields))
 

@@ -5,8 +5,7 @@ from typing import cast
 
 from pydantic_core import ErrorDetails
 
-from afina.data.strict_json import clipped
-from afina.errors import InvalidRequest
+from afina.errors import InvalidRequest, clipped
 
 TYPES = {
     "bool_type": "a boolean",
@@ -21,7 +20,6 @@ TYPES = {
     "model_type": "an object",
     "string_type": "a string",
 }
-UNITS = {"string": "character", "too": "item"}
 ABSENT = object()
 
 
@@ -54,7 +52,8 @@ def invalid(error: ErrorDetails, body: object) -> InvalidRequest:
 def wrong_member(error: ErrorDetails, path: str) -> InvalidRequest:
     """An object of a union whose `type` or `role` is missing or unknown."""
     context = error.get("ctx", {})
-    param = f"{path}.{str(context.get('discriminator', '')).strip(chr(39))}"
+    discriminator = str(context.get("discriminator", "")).strip("'")
+    param = f"{path}.{discriminator}"
     if error["type"] == "union_tag_not_found":
         return InvalidRequest(
             f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
@@ -66,24 +65,20 @@ def wrong_member(error: ErrorDetails, path: str) -> InvalidRequest:
 def expectation(error: ErrorDetails) -> str:
     """What would be right; only messages that never repeat the input are passed on."""
     context = error.get("ctx", {})
+    unit = "character" if error["type"].startswith("string_") else "item"
     match error["type"]:
         case "literal_error":
             return f"supported values are {context['expected']}"
         case "string_too_long" | "too_long":
-            return f"expected at most {context['max_length']} {unit(error)}(s)"
+            return f"expected at most {context['max_length']} {unit}(s)"
         case "string_too_short" | "too_short":
-            return f"expected at least {context['min_length']} {unit(error)}(s)"
+            return f"expected at least {context['min_length']} {unit}(s)"
         case "string_pattern_mismatch":
             return f"expected a string that matches {context['pattern']}"
         case "value_error":
             return "the value is not accepted"
         case _:
             return error["msg"].removeprefix("Input should be ").rstrip(".")
-
-
-def unit(error: ErrorDetails) -> str:
-    """What a length counts."""
-    return UNITS[error["type"].partition("_")[0]]
 
 
 def steps(error: ErrorDetails, body: object) -> list[str | int]:

@@ -14,9 +14,9 @@ from typing import Literal
 
 from afina.cli.output import size
 from afina.settings import Settings
+from afina.store.database import WAL_IS_SAFE
 
 GIB = 1024**3
-WAL_IS_SAFE = (3, 51, 3)  # SQLite before it can corrupt a database when the WAL is reset
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def examine(settings: Settings) -> Iterator[Seen]:
     yield memory()
     yield disk(settings.data)
     yield sqlite()
-    if settings.database_url:
+    if settings.database_url.startswith("postgres"):
         yield postgresql(settings.database_url)
     yield port(settings.host, settings.port)
     yield bubblewrap()
@@ -80,8 +80,10 @@ def sqlite() -> Seen:
 
 def postgresql(url: str) -> Seen:
     """Whether the configured database lets us in."""
-    import psycopg
-
+    try:
+        import psycopg
+    except ImportError:
+        return Seen("postgresql", "bad", "psycopg is not installed", "pip install 'afina[postgres]'")
     try:
         address = "postgresql://" + url.split("://", 1)[-1]
         with psycopg.connect(address, connect_timeout=5) as connection:

@@ -63,7 +63,9 @@ def list_files(
 ) -> None:
     """List files, newest first."""
     with connected() as client:
-        page = client.files.list(purpose=purpose, limit=limit) if purpose else client.files.list(limit=limit)
+        from openai import omit
+
+        page = client.files.list(purpose=purpose or omit, limit=min(limit, 10_000))
         found = list(islice(page, limit))
     if json:
         for file in found:

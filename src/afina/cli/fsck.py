@@ -1,4 +1,4 @@
-"""`afina fsck`: the store's own check, on a data directory that nobody serves."""
+"""`afina fsck`: the check of what is stored, on a data directory that nobody serves."""
 
 from afina.blobs import Blobs
 from afina.cli.data_directory import exclusively
@@ -11,7 +11,8 @@ from afina.store.database import Database
 
 def check(settings: Settings) -> list[Finding]:
     """What does not hold, in the order of the invariants."""
-    if not settings.data.is_dir():
-        raise CommandFailed(f"{settings.data} is not there", cure="name the data directory with --data")
+    rows = settings.data if settings.database_url else settings.data / "afina.db"
+    if not rows.exists():  # looking must not make what was never there
+        raise CommandFailed(f"{rows} is not there", cure="name the data directory with --data")
     with exclusively(settings.data):
         return check_invariants(Database(settings.database), Blobs(settings.data / "blobs"))

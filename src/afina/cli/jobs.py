@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from afina.cli.client import connected
 from afina.cli.files import upload
@@ -15,14 +16,13 @@ from afina.cli.output import (
     Limit,
     ago,
     aside,
-    clock,
     console,
     emit,
     show_fields,
     show_table,
     span,
 )
-from afina.cli.watch import watch
+from afina.cli.watch import print_event, watch
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -113,7 +113,7 @@ def finish(job: "FineTuningJob", *, json: bool) -> None:
         console().print(f"[green]done:[/] {job.fine_tuned_model}")
         aside().print(f'talk to it with: afina chat "{job.fine_tuned_model}"')
     elif job.error is not None and job.error.message:
-        aside().print(f"[red]{job.status}: {job.error.message} (code: {job.error.code})[/]", markup=True)
+        aside().print(f"[red]{job.status}: {escape(job.error.message)} (code: {job.error.code})[/]")
     else:
         aside().print(f"[yellow]{job.status}[/]")
     if job.status != "succeeded":
@@ -168,10 +168,7 @@ def job_events(job_id: JobId, limit: Limit = 100, json: Json = False) -> None:
         page = client.fine_tuning.jobs.list_events(job_id, limit=min(limit, 100))
         events = list(islice(page, limit))[::-1]
     for event in events:
-        if json:
-            emit(event.to_dict())
-        else:
-            console().print(f"{clock(event.created_at)}  {event.message}", markup=False)
+        print_event(event, json=json)
 
 
 @app.command("checkpoints")

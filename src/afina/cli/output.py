@@ -99,7 +99,7 @@ def ago(moment: float | None, now: float | None = None) -> str:
     if moment is None:
         return "never"
     elapsed = (time.time() if now is None else now) - moment
-    return "just now" if elapsed < 1 else f"{span(elapsed).split(' ')[0]} {span(elapsed).split(' ')[1]} ago"
+    return "just now" if elapsed < 1 else f"{' '.join(span(elapsed).split()[:2])} ago"
 
 
 def clock(moment: float) -> str:

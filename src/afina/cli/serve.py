@@ -15,11 +15,9 @@ from afina.cli.output import CommandFailed, console, emit, show_fields
 from afina.cli.supervisor import Program, Supervisor
 from afina.errors import AfinaError
 from afina.serving import registry
-from afina.settings import Settings
+from afina.settings import LOG_LINE, Settings
 from afina.store import hosts, projects, work
 from afina.store.database import Database
-
-LOG_LINE = "time=%(asctime)s level=%(levelname)s name=%(name)s %(message)s"
 
 log = logging.getLogger(__name__)
 

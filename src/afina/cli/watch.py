@@ -92,13 +92,13 @@ class Screen:
 
     def bar(self, last: Step) -> RenderableType:
         """How far it is."""
-        left = seconds_left(self.update.job, self.steps, time.time())
-        running = self.update.job.status == "running" and left is not None
+        job = self.update.job
+        left = seconds_left(job, self.steps, time.time()) if job.status == "running" else None
         row = Table.grid(padding=(0, 1))
         row.add_row(
             ProgressBar(total=max(1, last.total), completed=last.number, width=40),
             f"step {last.number}/{last.total}",
-            f"about {span(left)} left" if running and left is not None else "",
+            "" if left is None else f"about {span(left)} left",
         )
         return row
 
@@ -113,9 +113,9 @@ def watch(client: "OpenAI", job_id: str, *, json: bool) -> "FineTuningJob":
     """Follow a job to its end; Ctrl-C leaves it running and says how to come back."""
     updates = follow(client, job_id)
     try:
-        if json:
-            return print_json(updates)
-        return draw_live(updates) if console().is_terminal else print_lines(updates)
+        if console().is_terminal and not json:
+            return draw_live(updates)
+        return print_events(updates, json=json)
     except KeyboardInterrupt:
         aside().print(f"\nthe job goes on; come back with: afina jobs watch {job_id}")
         raise typer.Exit(130) from None
@@ -133,23 +133,20 @@ def draw_live(updates: Iterable[Update]) -> "FineTuningJob":
     return screen.update.job
 
 
-def print_lines(updates: Iterable[Update]) -> "FineTuningJob":
-    """A line an event, for logs and pipes."""
+def print_events(updates: Iterable[Update], *, json: bool) -> "FineTuningJob":
+    """A line an event, for logs, pipes and programs; the caller adds the last word on the job."""
     job: FineTuningJob | None = None
     for update in updates:
         job = update.job
         for event in update.events:
-            console().print(f"{clock(event.created_at)}  {escape(event.message)}")
+            print_event(event, json=json)
     assert job is not None
     return job
 
 
-def print_json(updates: Iterable[Update]) -> "FineTuningJob":
-    """A JSON line an event; the caller adds the job itself."""
-    job: FineTuningJob | None = None
-    for update in updates:
-        job = update.job
-        for event in update.events:
-            emit(event.to_dict())
-    assert job is not None
-    return job
+def print_event(event: "FineTuningJobEvent", *, json: bool) -> None:
+    """One event on one line."""
+    if json:
+        emit(event.to_dict())
+    else:
+        console().print(f"{clock(event.created_at)}  {event.message}", markup=False)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from afina.data import tools_format
 from afina.data.faults import Fault
-from afina.data.strict_json import JsonObject, JsonValue, clipped
+from afina.data.strict_json import JsonObject, JsonValue
+from afina.errors import clipped
 
 NAME = "chat"
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")

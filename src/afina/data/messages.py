@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from afina.data.strict_json import JsonObject, JsonValue, StrictJsonError, loads
+from afina.data.strict_json import JsonObject, JsonValue, StrictJsonError, loads, objects
 from afina.data.templates import ChatTemplate, Unsupported
 
 _ASKS_FOR_NONE = re.compile(r"content['\"]?\]?\s+is\s+(not\s+)?none")
@@ -28,11 +28,6 @@ def conversation(row: JsonObject) -> Conversation:
     functions = objects(row.get("functions"))
     declared: list[JsonObject] = [*tools, *({"type": "function", "function": f} for f in functions)]
     return Conversation(objects(row.get("messages")), declared or None)
-
-
-def objects(value: JsonValue) -> list[JsonObject]:
-    """The objects of a JSON array; none where it is something else."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 @dataclass(frozen=True)

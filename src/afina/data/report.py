@@ -78,15 +78,17 @@ class Report(BaseModel):
 def format_error(file: FileKind, problem: Problem, *, suffix: str = "") -> DataError:
     """A problem as the error of a job, in OpenAI's wording."""
     message = f"The job failed due to an invalid {file} file. Invalid file format. {problem.message}{suffix}"
-    error = DataError(
-        message, line=problem.line, field=problem.field, cure=problem.cure, code=f"invalid_{file}_file"
+    return DataError(
+        message,
+        line=problem.line,
+        field=problem.field,
+        cure=problem.cure,
+        param=f"{file}_file",
+        code=f"invalid_{file}_file",
     )
-    error.param = f"{file}_file"
-    return error
 
 
 def _n_examples_error(file: FileKind, found: int, least: int) -> DataError:
     message = f"{file.capitalize()} file has {found} example(s), but must have at least {least} examples"
-    error = DataError(message, cure=f"add {least - found} example(s)", code="invalid_n_examples")
-    error.param = f"{file}_file"
-    return error
+    cure = f"add {least - found} example(s)"
+    return DataError(message, cure=cure, param=f"{file}_file", code="invalid_n_examples")

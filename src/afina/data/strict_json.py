@@ -5,6 +5,8 @@ import math
 import re
 from typing import Literal, NoReturn, TypeAlias
 
+from afina.errors import clipped
+
 JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
 Kind = Literal[
@@ -58,9 +60,9 @@ def loads(data: bytes) -> JsonValue:
     return value
 
 
-def clipped(name: str) -> str:
-    """A key or a tool's name fit for a message: at most 64 characters, printable ASCII only."""
-    return "".join(c if " " <= c <= "~" else "?" for c in name[:64])
+def objects(value: JsonValue) -> list[JsonObject]:
+    """The objects of a JSON array; none where it is something else."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _decoded(data: bytes) -> str:

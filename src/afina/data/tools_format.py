@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 from afina.data.faults import Fault
-from afina.data.strict_json import JsonObject, JsonValue, StrictJsonError, clipped, loads
+from afina.data.strict_json import JsonObject, JsonValue, StrictJsonError, loads, objects
+from afina.errors import clipped
 
 MAX_TOOLS = 128
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -153,22 +154,20 @@ def check_use(row: JsonObject, messages: list[JsonObject]) -> Iterator[Fault]:
 
 
 def _declared(row: JsonObject) -> dict[str, JsonObject]:
-    tools, functions = row.get("tools"), row.get("functions")
-    entries: list[JsonValue] = [*functions] if isinstance(functions, list) else []
-    if isinstance(tools, list):
-        entries += [tool.get("function") for tool in tools if isinstance(tool, dict)]
+    """The parameters of each function that the example declares, by its name."""
+    in_tools = objects([tool.get("function") for tool in objects(row.get("tools"))])
     found: dict[str, JsonObject] = {}
-    for entry in entries:
-        if isinstance(entry, dict):
-            parameters = entry.get("parameters")
-            found[str(entry.get("name"))] = parameters if isinstance(parameters, dict) else {}
+    for entry in (*objects(row.get("functions")), *in_tools):
+        parameters = entry.get("parameters")
+        found[str(entry.get("name"))] = parameters if isinstance(parameters, dict) else {}
     return found
 
 
 def _calls(message: JsonObject, number: int) -> Iterator[tuple[str, JsonObject]]:
-    calls, call = message.get("tool_calls"), message.get("function_call")
-    for place, entry in enumerate(calls if isinstance(calls, list) else []):
-        function = entry.get("function") if isinstance(entry, dict) else None
+    """The calls of a message whose own faults have been looked for, each with its JSON path."""
+    call = message.get("function_call")
+    for place, entry in enumerate(objects(message.get("tool_calls"))):
+        function = entry.get("function")
         if isinstance(function, dict):
             yield f"messages[{number - 1}].tool_calls[{place}]", function
     if isinstance(call, dict):
@@ -176,10 +175,7 @@ def _calls(message: JsonObject, number: int) -> Iterator[tuple[str, JsonObject]]
 
 
 def _ids(message: JsonObject) -> list[str]:
-    calls = message.get("tool_calls")
-    return (
-        [str(call.get("id")) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-    )
+    return [str(call.get("id")) for call in objects(message.get("tool_calls"))]
 
 
 def _check_against(

@@ -12,7 +12,7 @@ from afina.data.jsonl import Line
 from afina.data.messages import Conversation, conversation
 from afina.data.render import Renderer
 from afina.data.report import MAX_KEPT, FileKind, Notice, Problem, Report, Statistics
-from afina.data.strict_json import JsonObject
+from afina.data.strict_json import JsonObject, objects
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,11 @@ def _faults(row: JsonObject) -> Iterator[Fault]:
             "$", " is in preference format, expected chat", "train with the method dpo, or convert the file"
         )
     elif "prompt" in row and "completion" in row:
-        yield _PROMPT_COMPLETION
+        text = ": Unexpected file format, expected either prompt/completion pairs or chat messages"
+        cure = "write the prompt as a user message and the completion as an assistant message"
+        yield Fault("$", text, cure)
     else:
         yield from chat_format.check(row)
-
-
-_PROMPT_COMPLETION = Fault(
-    "$",
-    ": Unexpected file format, expected either prompt/completion pairs or chat messages",
-    "write the prompt as a user message and the completion as an assistant message",
-)
 
 
 def _finding(fault: Fault, line: int) -> Problem | Notice:
@@ -122,5 +117,5 @@ def _count(counts: dict[str, int], talk: Conversation) -> None:
 def _length(message: JsonObject) -> int:
     content = message.get("content")
     if isinstance(content, list):
-        return sum(len(str(part.get("text", ""))) for part in content if isinstance(part, dict))
+        return sum(len(str(part.get("text", ""))) for part in objects(content))
     return len(content) if isinstance(content, str) else 0

@@ -15,17 +15,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from afina.blobs import sync_folder
 from afina.engine.lora import Pair, Share, new_pairs
 from afina.engine.model import Model
 from afina.engine.types import AdamW, AdapterSpec, StepReport
 from afina.errors import InvalidRequest
 
-CONFIG, WEIGHTS, OPTIMIZER, STATE = (
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "optimizer.safetensors",
-    "state.json",
-)
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+STATE = "state.json"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 MAX_RANK = 512
 
@@ -252,7 +251,7 @@ def _config(spec: AdapterSpec) -> dict[str, object]:
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write each file whole or not at all, and make it last; the configuration comes last."""
+    """Write each file whole or not at all, durably; the configuration comes last."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         part = folder / f"{name}.part"
@@ -261,8 +260,4 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(folder / name)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(folder)

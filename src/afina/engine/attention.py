@@ -14,7 +14,7 @@ from afina.engine.packing import Segment
 
 NAME = "afina"
 
-# What transformers hands to every attention function and what has no meaning for ours.
+# What transformers hands to every attention function and ours has no use for.
 _IRRELEVANT = {"position_ids", "use_cache", "output_attentions", "output_hidden_states", "return_dict"}
 
 

@@ -15,11 +15,13 @@ class Cache:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.lengths: list[int] = []
-        weight = model.head.weight
-        size = (2, 0, model.kv_heads, 0, model.head_dim)
-        self.slabs = [
-            torch.zeros(size, dtype=weight.dtype, device=weight.device) for _ in range(model.layers)
-        ]
+        self.slabs = self._empty()
+
+    def _empty(self) -> list[Tensor]:
+        """For each layer keys and values without slots: [2, slots, heads, tokens, head size]."""
+        weight = self.model.head.weight
+        size = (2, 0, self.model.kv_heads, 0, self.model.head_dim)
+        return [weight.new_zeros(size) for _ in range(self.model.layers)]
 
     def take(self, length: int) -> int:
         """A new slot, the last one, with room for `length` tokens; it counts as filled."""
@@ -33,7 +35,7 @@ class Cache:
         self.lengths = [length + 1 for length in self.lengths]
 
     def release(self, slot: int) -> None:
-        """Free a slot: the last one moves into its place.
+        """Free a slot: the last one moves into its place. With the last row goes the memory that rows needed.
 
         What was there is wiped. Masked values are still multiplied, by zero, and zero times a NaN of a broken
         adapter would spoil the next row.
@@ -45,6 +47,8 @@ class Cache:
             slab[:, last, :, :used] = 0
         self.lengths[slot] = self.lengths[last]
         self.lengths.pop()
+        if not self.lengths:
+            self.slabs = self._empty()
 
     def _reserve(self, slots: int, tokens: int) -> None:
         _, held_slots, _, held_tokens, _ = self.slabs[0].shape

@@ -95,10 +95,6 @@ class Engine:
         """How many samples are being made or wait for a place."""
         return self._sampler.live
 
-    def adapter_parameters(self, adapter: str) -> int:
-        """How many numbers an adapter trains."""
-        return sum(p.numel() for p in self._adapter(adapter).parameters)
-
     async def create_adapter(self, adapter: str, spec: AdapterSpec | None, start: Path | None = None) -> None:
         """Make an adapter: new from `spec`, or from a PEFT folder `start`, whose shape a spec must match.
 
@@ -134,18 +130,13 @@ class Engine:
             return await self._wait(None, train.logprobs(self._model, None, batch))
         return await self._turns(adapter, lambda a: train.logprobs(self._model, a, batch))
 
-    def sample(
+    async def sample(
         self, adapter: str | None, prompt: list[int], params: SamplingParams
     ) -> AsyncGenerator[Token, None]:
         """Continue a prompt, token by token; closing the iterator frees its place.
 
         The adapter is used as it is at each token: finish sampling before training it further.
         """
-        return self._sample(adapter, prompt, params)
-
-    async def _sample(
-        self, adapter: str | None, prompt: list[int], params: SamplingParams
-    ) -> AsyncGenerator[Token, None]:
         loop, arrived = asyncio.get_running_loop(), asyncio.Queue[Token | Exception]()
 
         def deliver(item: Token | Exception) -> None:

@@ -5,7 +5,7 @@ The loss of an adapter falls with its steps, sampled ids count upwards from the 
 
 import json
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -54,10 +54,6 @@ class FakeEngine:
     def adapters(self) -> tuple[str, ...]:
         """Names of the adapters that are loaded."""
         return tuple(self._held)
-
-    def adapter_parameters(self, adapter: str) -> int:
-        """As many as ranks."""
-        return self._adapter(adapter).spec.rank
 
     async def close(self) -> None:
         """Forget everything."""
@@ -108,14 +104,13 @@ class FakeEngine:
             for s in sequences
         ]
 
-    def sample(self, adapter: str | None, prompt: list[int], params: SamplingParams) -> AsyncIterator[Token]:
+    async def sample(
+        self, adapter: str | None, prompt: list[int], params: SamplingParams
+    ) -> AsyncGenerator[Token, None]:
         """Each id is the one before plus one, within the vocabulary."""
         self.calls.append(("sample", adapter))
         if adapter is not None:
             self._adapter(adapter)
-        return self._count(prompt, params)
-
-    async def _count(self, prompt: list[int], params: SamplingParams) -> AsyncGenerator[Token, None]:
         self.rows += 1
         try:
             room = min(params.max_tokens, self.max_positions - len(prompt))

@@ -42,11 +42,14 @@ class Model:
     head_dim: int
     layers: int
 
-    def hidden(self, tokens: tuple[list[int], list[int]], layout: Layout, shares: Shares) -> Tensor:
-        """Ids and positions of one stream to last hidden states [T, hidden]."""
-        ids, positions = (torch.tensor([x], device=self.device) for x in tokens)
+    def hidden(self, ids: list[int], positions: list[int], layout: Layout, *, shares: Shares) -> Tensor:
+        """Ids and positions of one stream, each [T], to last hidden states [T, hidden]."""
+        stream = {
+            "input_ids": torch.tensor([ids], device=self.device),
+            "position_ids": torch.tensor([positions], device=self.device),
+        }
         with self.routing.use(shares):
-            out = self.body(input_ids=ids, position_ids=positions, use_cache=False, layout=layout)
+            out = self.body(**stream, use_cache=False, layout=layout)
         return out.last_hidden_state[0]
 
     def logits(self, hidden: Tensor) -> Tensor:

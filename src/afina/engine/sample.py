@@ -4,14 +4,14 @@ import hashlib
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from afina.engine.adapters import Adapter
 from afina.engine.cache import Cache, Decode, Prefill
-from afina.engine.lora import Share, Shares
+from afina.engine.lora import Shares
 from afina.engine.model import Model
 from afina.engine.types import Finish, SamplingParams, Token
 from afina.errors import InvalidRequest, RunFailed
@@ -100,16 +100,17 @@ class Sampler:
         (row,) = rows
         slot = self.cache.take(len(row.prompt))
         self.rows.append(row)
-        shares = () if row.adapter is None else (row.adapter.share,)
         positions = list(range(len(row.prompt)))
-        hidden = self.model.hidden((row.prompt, positions), Prefill(self.cache, slot), shares)
+        hidden = self.model.hidden(
+            row.prompt, positions, Prefill(self.cache, slot), shares=shares(rows, self.model.device)
+        )
         self._deliver(rows, self.model.logits(hidden[-1:]))
 
     def _decode(self, rows: list[Row]) -> None:
         self.cache.extend()
         ids = [row.made[-1] for row in rows]
         positions = [length - 1 for length in self.cache.lengths]
-        hidden = self.model.hidden((ids, positions), Decode(self.cache), shares(rows, self.model.device))
+        hidden = self.model.hidden(ids, positions, Decode(self.cache), shares=shares(rows, self.model.device))
         self._deliver(rows, self.model.logits(hidden))
 
     def _deliver(self, rows: list[Row], logits: Tensor) -> None:
@@ -122,10 +123,10 @@ class Sampler:
                 continue
             token = choose(values, own, row)
             row.made.append(token.id)
-            if self._finish(row) is not None:
-                token = Token(token.id, token.logprob, token.top, self._finish(row))
+            finish = self._finish(row)
+            if finish is not None:
                 self._leave(row)
-            row.deliver(token)
+            row.deliver(replace(token, finish=finish))
 
     def _finish(self, row: Row) -> Finish | None:
         if row.made[-1] in row.params.stop_ids:
@@ -135,17 +136,15 @@ class Sampler:
 
 
 def shares(rows: list[Row], device: torch.device) -> Shares:
-    """Rows grouped by adapter, so that each adapter's factors are multiplied once."""
+    """Rows grouped by adapter, so that each adapter's factors are multiplied once per pass."""
     groups: dict[int, tuple[Adapter, list[int]]] = {}
     for i, row in enumerate(rows):
         if row.adapter is not None:
             groups.setdefault(id(row.adapter), (row.adapter, []))[1].append(i)
     return tuple(
-        Share(
-            adapter.pairs,
-            adapter.spec.scale,
-            None if len(at) == len(rows) else torch.tensor(at, device=device),
-        )
+        adapter.share
+        if len(at) == len(rows)
+        else replace(adapter.share, rows=torch.tensor(at, device=device))
         for adapter, at in groups.values()
     )
 

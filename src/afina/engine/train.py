@@ -75,7 +75,7 @@ def _score(model: Model, adapter: Adapter | None, stream: Stream) -> tuple[Tenso
     """Log-probability and arg-max hit of every prediction of the stream: two tensors [N]."""
     layout = PackedLayout(stream.segments, model.device)
     shares = () if adapter is None else (adapter.share,)
-    hidden = model.hidden((stream.ids, stream.positions), layout, shares)
+    hidden = model.hidden(stream.ids, stream.positions, layout, shares=shares)
     rows, targets = (torch.tensor(x, device=model.device) for x in (stream.rows, stream.targets))
     # The row that predicts the first token of several children is there for each: index_select adds gradients.
     return model.logprobs(hidden.index_select(0, rows), targets)

@@ -30,16 +30,13 @@ class Sequence:
 
     `weights[i]` belongs to predicting `ids[i]` from everything before it. The first token of a sequence
     without parent has nothing before it: its weight is not used. `parent` is an earlier index within the same
-    batch. Sequences with the same `group` reach the loss together. `reference` holds the log-probabilities that
-    another model gave to the supervised tokens, in order; `advantage` is the factor of a policy gradient.
+    batch. Sequences with the same `group` reach the loss together.
     """
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
     parent: int | None = None
     group: int | None = None
-    reference: tuple[float, ...] | None = None
-    advantage: float = 0.0
 
     @property
     def supervised(self) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """The host's door: runs in, tokens out."""
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,18 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from afina.data.render import Renderer
 from afina.engine.engine import Engine
-from afina.errors import AfinaError
+from afina.errors import AfinaError, Unavailable
 from afina.host.adapters import Adapters
 from afina.host.completions import Completions
 from afina.host.runs import Runs
-from afina.schemas.completions import Completion, CompletionRequest, LoadAdapter, StartRun, UnloadAdapter
+from afina.schemas.completions import (
+    Completion,
+    CompletionRequest,
+    Health,
+    LoadAdapter,
+    StartRun,
+    UnloadAdapter,
+)
 
 
 @dataclass(frozen=True)
@@ -36,9 +44,11 @@ def create_app(source: Path, *, name: str, dtype: str, threads: int) -> FastAPI:
         engine = await Engine.open(source, dtype=dtype, threads=threads)
         runs, adapters = Runs(engine), Adapters(engine)
         app.state.rooms = Rooms(runs, adapters, Completions(engine, adapters, Renderer(source), base=name))
-        yield
-        await runs.close()
-        await engine.close()
+        try:
+            yield
+            await runs.close()
+        finally:
+            await engine.close()
 
     app = FastAPI(title=f"afina host of {name}", lifespan=lifespan, openapi_url=None)
     app.include_router(router)
@@ -56,9 +66,9 @@ router = APIRouter()
 
 
 @router.get("/health")
-async def health(rooms: HostRooms) -> dict[str, list[str]]:
+async def health(rooms: HostRooms) -> Health:
     """What the host is doing."""
-    return {"runs": list(rooms.runs.tasks), "adapters": list(rooms.adapters.users)}
+    return Health(runs=list(rooms.runs.tasks), adapters=list(rooms.adapters.users))
 
 
 @router.post("/runs")
@@ -68,10 +78,10 @@ async def start_run(request: StartRun, rooms: HostRooms) -> dict[str, str]:
     return {}
 
 
-@router.post("/runs/{job}/stop")
-async def stop_run(job: str, rooms: HostRooms) -> dict[str, str]:
+@router.post("/runs/{run}/stop")
+async def stop_run(run: str, rooms: HostRooms) -> dict[str, str]:
     """Ask a run to stop after its next step."""
-    rooms.runs.stop(job)
+    rooms.runs.stop(run)
     return {}
 
 
@@ -90,13 +100,29 @@ async def unload_adapter(request: UnloadAdapter, rooms: HostRooms) -> dict[str, 
 
 
 @router.post("/v1/completions")
-async def complete(request: CompletionRequest, rooms: HostRooms) -> Response:
+async def complete(request: CompletionRequest, rooms: HostRooms, caller: Request) -> Response:
     """Continue a prompt, whole or streamed."""
     if not request.stream:
-        return JSONResponse((await rooms.completions.whole(request)).wire())
+        reply = await while_connected(caller, rooms.completions.whole(request))
+        return JSONResponse(reply.wire())
     stream = rooms.completions.stream(request)
     first = await anext(stream)  # an unknown model is a 404, not a broken stream
     return StreamingResponse(server_sent(first, stream), media_type="text/event-stream")
+
+
+async def while_connected(caller: Request, work: Coroutine[None, None, Completion]) -> Completion:
+    """The outcome of `work`, which is given up when its caller hangs up."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(caller.receive())  # the body is read: only a hang-up is left to come
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Unavailable("The caller has hung up.")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.wait((working, leaving))
 
 
 async def refuse(_: Request, error: Exception) -> JSONResponse:
@@ -107,9 +133,9 @@ async def refuse(_: Request, error: Exception) -> JSONResponse:
 
 async def server_sent(first: Completion, rest: AsyncGenerator[Completion]) -> AsyncIterator[str]:
     """Chunks as server-sent events; what breaks on the way is an event too, and then `[DONE]` is missing."""
-    yield event(first)
     try:
         async with aclosing(rest):
+            yield event(first)
             async for chunk in rest:
                 yield event(chunk)
     except AfinaError as error:

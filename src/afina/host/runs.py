@@ -6,7 +6,7 @@ from pathlib import Path
 
 from afina.engine.engine import Engine
 from afina.engine.types import AdapterSpec
-from afina.errors import AfinaError, InvalidRequest
+from afina.errors import AfinaError, InvalidRequest, Unavailable
 from afina.schemas.runs import Failed, RunSpec
 from afina.training import resume_points, sft
 from afina.training.reporter import Reporter, RunStopped
@@ -17,7 +17,11 @@ METHODS = {"supervised": sft.train}
 
 
 class Runs:
-    """Starts and stops runs; several share the engine by taking turns."""
+    """Starts and stops runs by their names; several share the engine by taking turns.
+
+    A run that ends without a last word was not at fault: the disk was full, or the engine is gone. It is no longer
+    listed, so that its worker takes it up again.
+    """
 
     def __init__(self, engine: Engine):
         self.engine = engine
@@ -25,44 +29,53 @@ class Runs:
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, path: Path) -> None:
-        """Start the run that the spec in `path` describes; a job that runs already is refused."""
+        """Start the run that the spec in `path` describes; one that is here already goes on undisturbed."""
         spec = RunSpec.model_validate_json(path.read_bytes())
-        if spec.job in self.tasks:
-            raise InvalidRequest(f"{spec.job} is running here already", param="spec")
-        self.reporters[spec.job] = Reporter(spec, self.engine, step=steps_done(spec))
-        self.tasks[spec.job] = task = asyncio.create_task(self.execute(spec))
-        task.add_done_callback(lambda _: self.forget(spec.job))
+        if spec.name in self.tasks:
+            return
+        self.reporters[spec.name] = Reporter(spec, self.engine, step=steps_done(spec))
+        self.tasks[spec.name] = task = asyncio.create_task(self.execute(spec))
+        task.add_done_callback(lambda _: self.forget(spec.name))
 
-    def forget(self, job: str) -> None:
+    def forget(self, run: str) -> None:
         """The run has said its last word."""
-        self.reporters.pop(job).close()
-        del self.tasks[job]
+        del self.tasks[run]
+        self.reporters.pop(run).close()
 
-    def stop(self, job: str) -> None:
+    def stop(self, run: str) -> None:
         """Ask a run to stop after its next step; one that is not here has stopped."""
-        if job in self.reporters:
-            self.reporters[job].stopping = True
+        if run in self.reporters:
+            self.reporters[run].stopping = True
 
     async def close(self) -> None:
         """Stop all runs, each behind a resume point."""
-        for job in list(self.tasks):
-            self.stop(job)
+        for run in self.tasks:
+            self.stop(run)
         await asyncio.gather(*self.tasks.values())
 
     async def execute(self, spec: RunSpec) -> None:
         """Run the method from its resume point; whatever goes wrong stays in this run."""
-        reporter = self.reporters[spec.job]
-        log.info("run starts job=%s fence=%d step=%d", spec.job, spec.fence, reporter.step)
+        reporter = self.reporters[spec.name]
+        log.info("run starts run=%s step=%d", spec.name, reporter.step)
+        try:
+            await self.take_steps(spec, reporter)
+        except (OSError, Unavailable):
+            log.exception("run lost run=%s step=%d", spec.name, reporter.step)
+
+    async def take_steps(self, spec: RunSpec, reporter: Reporter) -> None:
+        """The method, and its last word where it broke; OSError or Unavailable where there is none."""
         try:
             await self.engine.create_adapter(spec.adapter, adapter_spec(spec), start=start_folder(spec))
             await METHODS[spec.method](spec, self.engine, reporter)
         except RunStopped:
-            log.info("run stopped job=%s step=%d", spec.job, reporter.step)
+            log.info("run stopped run=%s step=%d", spec.name, reporter.step)
+        except (OSError, Unavailable):
+            raise
         except AfinaError as error:
-            log.warning("run failed job=%s code=%s", spec.job, error.code)
+            log.warning("run failed run=%s code=%s", spec.name, error.code)
             reporter.emit(Failed(code=error.code or "server_error", message=error.message))
         except Exception as error:  # the edge of a run: the others on this engine must not notice
-            log.exception("run broke job=%s", spec.job)
+            log.exception("run broke run=%s", spec.name)
             reporter.emit(Failed(code="server_error", message=internal_error(error)))
         finally:
             if spec.adapter in self.engine.adapters:
@@ -86,10 +99,10 @@ def start_folder(spec: RunSpec) -> Path | None:
 
 
 def steps_done(spec: RunSpec) -> int:
-    """By the runs before this one."""
+    """By the runs before this one; its worker has just read the resume point through."""
     if not spec.resume:
         return 0
-    point = resume_points.verified(Path(spec.resume))
-    if point is None:
-        raise InvalidRequest("the resume point is damaged", param="spec")
-    return point.step
+    try:
+        return resume_points.read_seal(Path(spec.resume)).step
+    except (OSError, ValueError) as error:
+        raise InvalidRequest("The resume point is damaged.", param="spec") from error

@@ -2,7 +2,10 @@
 
 
 class StopStrings:
-    """Feed pieces of text, get what may be shown; after a stop string nothing more comes."""
+    """Feed pieces of text, get what may be shown; after a stop string nothing more comes.
+
+    The one that is complete first counts, so that it makes no difference how the text is cut into pieces.
+    """
 
     def __init__(self, stops: list[str]):
         self.stops = stops
@@ -11,15 +14,21 @@ class StopStrings:
 
     def feed(self, text: str) -> str:
         """The text that is certain now: not a stop string, nor the possible beginning of one."""
+        if self.found:
+            return ""
         self.held += text
-        places = [place for stop in self.stops if (place := self.held.find(stop)) >= 0]
-        if places:
+        if (place := self.first_stop()) is not None:
             self.found = True
-            shown, self.held = self.held[: min(places)], ""
+            shown, self.held = self.held[:place], ""
             return shown
         keep = max((overlap(self.held, stop) for stop in self.stops), default=0)
         shown, self.held = self.held[: len(self.held) - keep], self.held[len(self.held) - keep :]
         return shown
+
+    def first_stop(self) -> int | None:
+        """Where the stop string begins that ends first; of several that end there, the longest."""
+        found = [(place + len(stop), place) for stop in self.stops if (place := self.held.find(stop)) >= 0]
+        return min(found)[1] if found else None
 
     def flush(self) -> str:
         """What was held back, now that nothing follows."""

@@ -1,4 +1,4 @@
-"""Chat completions: every field of the pinned client's request, and the replies to it."""
+"""A chat request, with every field of the pinned client's."""
 
 from typing import Annotated, Literal
 
@@ -222,3 +222,8 @@ class CreateChatCompletion(Request):
     user: Annotated[str, Field(max_length=512)] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
     web_search_options: JsonObject | None = None
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with a chunk that counts the tokens."""
+        return self.stream_options is not None and self.stream_options.include_usage is True

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 from pydantic import BaseModel
@@ -39,6 +40,12 @@ class Hosts:
         """Hang up on all hosts."""
         clients, self.clients = list(self.clients.values()), {}
         for client in clients:
+            await client.aclose()
+
+    async def hang_up_on_the_gone(self) -> None:
+        """Close the clients of hosts whose sockets are not there any more: each host has a socket of its own."""
+        gone = [address for address in self.clients if not may_listen(address)]
+        for client in [self.clients.pop(address) for address in gone]:
             await client.aclose()
 
     async def complete(self, target: Target, request: CompletionRequest) -> Completion:
@@ -102,6 +109,8 @@ class Hosts:
         deadline = time.monotonic() + self.patience
         while True:
             if address := await asyncio.to_thread(self.address, base):
+                if address not in self.clients:
+                    await self.hang_up_on_the_gone()
                 client = self.client(address)
                 message = client.build_request(
                     "POST", path, content=body.model_dump_json(), headers={"content-type": "application/json"}
@@ -123,7 +132,7 @@ class Hosts:
             with self.database.system() as system:
                 hosts.want(system, base)
             self.silent_until[base] = time.monotonic() + hosts.FRESH_SECONDS
-        return self.present(base)
+        return self.ready_address(base)
 
     def client(self, address: str) -> httpx.AsyncClient:
         """The client of one address: `unix:/path/to/socket` or `http://host:port`."""
@@ -140,7 +149,7 @@ class Hosts:
 
     async def forget(self, model: Model) -> None:
         """Have the host drop a deleted model's adapter, where it is loaded; requests in flight finish first."""
-        address = await asyncio.to_thread(self.present, model.base)
+        address = await asyncio.to_thread(self.ready_address, model.base)
         if address is None:
             return
         try:
@@ -150,10 +159,16 @@ class Hosts:
         except httpx.TransportError as error:
             log.info("base=%s no host to unload from (%s)", model.base, type(error).__name__)
 
-    def present(self, base: str) -> str | None:
+    def ready_address(self, base: str) -> str | None:
         """Where a ready host listens, without wanting one."""
         with self.database.system(read=True) as system:
             return hosts.address(system, base)
+
+
+def may_listen(address: str) -> bool:
+    """Whether a host may be at this address; of one on another machine that cannot be seen."""
+    socket = address.removeprefix("unix:")
+    return socket == address or Path(socket).exists()
 
 
 def adapter_name(target: Target) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from afina.data.strict_json import clipped
 from afina.errors import NotFound
 from afina.schemas.models import Model
 from afina.serving.bases import BUNDLED
@@ -48,7 +49,7 @@ def target_of(scope: Scope, model: Model, *, asked: str, production: bool) -> Ta
 def not_registered(name: str, bundled: Model) -> NotFound:
     """In production an OpenAI name must lead to a model that the operator chose."""
     message = (
-        f"The model `{name[:64]}` does not exist or you do not have access to it. It is only an alias of the "
+        f"The model `{clipped(name)}` does not exist or you do not have access to it. It is only an alias of the "
         f"demonstration model {bundled.id}; register a base for it with `afina models-add`."
     )
     return NotFound(message, param="model", code="model_not_found")

@@ -88,11 +88,7 @@ class Router:
                 for news in reply.choices:
                     for choice in choices[news.index].feed(news):
                         yield blank.model_copy(update={"choices": [choice]})
-                if (
-                    reply.usage is not None
-                    and request.stream_options
-                    and request.stream_options.include_usage
-                ):
+                if reply.usage is not None and request.wants_usage:
                     yield blank.model_copy(update={"usage": usage(reply.usage)})
 
     async def replies(

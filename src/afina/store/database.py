@@ -10,10 +10,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from afina.errors import NotFound
+from afina.errors import NotFound, clipped
 from afina.store.failures import database_busy, translated
 from afina.store.filesystem import refuse_network_filesystem
-from afina.store.rows import printable
 from afina.store.scope import Scope, System
 from afina.store.tables import projects
 
@@ -60,9 +59,11 @@ class Database:
 
     @contextmanager
     def transaction(self, *, write: bool) -> Generator[Connection]:
-        """BEGIN, and COMMIT at the end of the block or ROLLBACK when it raises."""
+        """BEGIN, and COMMIT at the end of the block or ROLLBACK when it raises; a reader sees one moment."""
         with translated(), self.queue(write), self.engine.connect() as connection:
             connection.execution_options(afina_write=write, postgresql_readonly=not write)
+            if not write and connection.dialect.name == "postgresql":  # SQLite's readers always do
+                connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
 
@@ -91,7 +92,7 @@ def enter(connection: Connection, project_id: str) -> Scope:
     )
     organization_id = connection.execute(query).scalar_one_or_none()
     if organization_id is None:
-        raise NotFound(f"No such project: {printable(project_id)}")
+        raise NotFound(f"No such project: {clipped(project_id)}")
     return Scope(connection, project_id, organization_id)
 
 

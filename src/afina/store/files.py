@@ -2,14 +2,14 @@
 
 from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from afina.errors import InvalidRequest, NotFound
+from afina.errors import InvalidRequest, NotFound, clipped
 from afina.schemas.files import FileObject
 from afina.schemas.record import Page
 from afina.store import audit, jobs
 from afina.store.pages import page as page_of
-from afina.store.rows import from_row, printable, to_row
+from afina.store.rows import from_row, to_row
 from afina.store.scope import Scope
 from afina.store.tables import files
 
@@ -27,7 +27,7 @@ def get(scope: Scope, file_id: str) -> FileObject:
     query = select(files).where(files.c.project_id == scope.project_id, files.c.id == file_id)
     row = scope.connection.execute(query).one_or_none()
     if row is None:
-        raise NotFound(f"No such File object: {printable(file_id)}", param="id")
+        raise NotFound(f"No such File object: {clipped(file_id)}", param="id")
     return from_row(FileObject, row)
 
 
@@ -45,12 +45,6 @@ def page(
     return page_of(
         scope, files, FileObject, mine=mine, where=where, after=after, limit=limit, ascending=ascending
     )
-
-
-def set_status(scope: Scope, file_id: str, status: str, *, details: str | None = None) -> None:
-    """What came of reading the file: `uploaded`, `processed` or `error`."""
-    mine = (files.c.project_id == scope.project_id) & (files.c.id == file_id)
-    scope.connection.execute(update(files).where(mine).values(status=status, status_details=details))
 
 
 def delete(scope: Scope, file_id: str, *, actor: str = "api") -> FileObject:

@@ -13,7 +13,6 @@ from afina.store.tables import hosts
 
 FRESH_SECONDS = 5.0  # a wish this young is not written again: chatting must not mean writing
 
-
 NOBODY: Mapping[str, object] = {
     "status": "wanted",
     "owner": None,

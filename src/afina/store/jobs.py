@@ -6,7 +6,7 @@ from typing import TypedDict, get_args
 from sqlalchemy import ColumnElement, and_, column, func, or_, select, true, update
 from sqlalchemy import insert as insert_into
 
-from afina.errors import InvalidRequest, NotFound
+from afina.errors import InvalidRequest, NotFound, clipped
 from afina.schemas.fine_tuning import (
     FINAL,
     FineTuningJob,
@@ -18,7 +18,7 @@ from afina.schemas.fine_tuning import (
 from afina.schemas.record import Page
 from afina.store import audit, work
 from afina.store.pages import page as page_of
-from afina.store.rows import columns, from_row, printable, to_row
+from afina.store.rows import columns, from_row, to_row
 from afina.store.scope import Scope
 from afina.store.tables import Words, files, jobs
 
@@ -55,7 +55,7 @@ def hold_files(scope: Scope, job: FineTuningJob) -> None:
     for param, file_id in (("training_file", job.training_file), ("validation_file", job.validation_file)):
         query = select(files.c.id).where(files.c.project_id == scope.project_id, files.c.id == file_id)
         if file_id is not None and scope.connection.execute(query.with_for_update(read=True)).first() is None:
-            raise InvalidRequest(f"No such File object: {printable(file_id)}", param=param)
+            raise InvalidRequest(f"No such File object: {clipped(file_id)}", param=param)
 
 
 def get(scope: Scope, job_id: str, *, hold: bool = False) -> FineTuningJob:
@@ -64,7 +64,7 @@ def get(scope: Scope, job_id: str, *, hold: bool = False) -> FineTuningJob:
     row = scope.connection.execute(query.with_for_update() if hold else query).one_or_none()
     if row is None:
         raise NotFound(
-            f"Could not find fine tune: {printable(job_id)}", param="fine_tune_id", code="fine_tune_not_found"
+            f"Could not find fine tune: {clipped(job_id)}", param="fine_tune_id", code="fine_tune_not_found"
         )
     return from_row(FineTuningJob, row)
 

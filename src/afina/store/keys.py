@@ -8,11 +8,11 @@ from sqlalchemy import insert as insert_into
 from sqlalchemy import select, update
 
 from afina import ids
-from afina.errors import InvalidRequest, NotFound
+from afina.errors import InvalidRequest, NotFound, clipped
 from afina.schemas.record import Page, Record, internal
 from afina.store import audit, clock
 from afina.store.pages import page as page_of
-from afina.store.rows import from_row, printable, to_row
+from afina.store.rows import from_row, to_row
 from afina.store.scope import Scope, System
 from afina.store.tables import keys, projects
 
@@ -74,7 +74,7 @@ def get(scope: Scope, key_id: str) -> Key:
     query = select(keys).where(keys.c.project_id == scope.project_id, keys.c.id == key_id)
     row = scope.connection.execute(query).one_or_none()
     if row is None:
-        raise NotFound(f"No such key: {printable(key_id)}", param="id")
+        raise NotFound(f"No such key: {clipped(key_id)}", param="id")
     return from_row(Key, row)
 
 

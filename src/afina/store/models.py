@@ -3,12 +3,12 @@
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy import insert as insert_into
 
-from afina.errors import NotFound, PermissionDenied
+from afina.errors import NotFound, PermissionDenied, clipped
 from afina.schemas.models import Model
 from afina.schemas.record import Page
 from afina.store import audit
 from afina.store.pages import page as page_of
-from afina.store.rows import from_row, printable, to_row, upsert
+from afina.store.rows import from_row, to_row, upsert
 from afina.store.scope import Scope, System, Transaction
 from afina.store.tables import aliases, models
 
@@ -69,7 +69,7 @@ def visible(scope: Scope) -> ColumnElement[bool]:
 def unknown(name: str) -> NotFound:
     """Not there, not ready, or not yours."""
     return NotFound(
-        f"The model `{printable(name)}` does not exist or you do not have access to it.",
+        f"The model `{clipped(name)}` does not exist or you do not have access to it.",
         param="model",
         code="model_not_found",
     )

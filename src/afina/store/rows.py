@@ -38,8 +38,3 @@ def upsert(transaction: Transaction, table: Table) -> postgresql.Insert | sqlite
     if transaction.connection.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
-
-
-def printable(text: str) -> str:
-    """A name that a client sent, fit for an error message: at most 64 printable ASCII characters."""
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in text[:64])

@@ -54,6 +54,12 @@ def every(system: System, table: Table, kind: type[Kind]) -> list[Kind]:
     return [from_row(kind, row) for row in system.connection.execute(select(table).order_by(table.c.seq))]
 
 
+def in_use(system: System) -> set[str]:
+    """The blobs of files and the blob folders of models that are there; those of a deleted model can go."""
+    found = {model.folder for model in every(system, models, Model) if model.status != "deleted"}
+    return found | {file.blob for file in every(system, files, FileObject)}
+
+
 def queue(system: System) -> list[Queued]:
     """All work that is waiting or held."""
     rows = system.connection.execute(select(work.c.subject, work.c.lease_owner, work.c.lease_until))

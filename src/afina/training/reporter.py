@@ -2,8 +2,10 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from afina.blobs import make_folder, sync_folder
 from afina.engine.engine import Engine
 from afina.schemas.fine_tuning import StepMetrics
 from afina.schemas.runs import (
@@ -19,7 +21,7 @@ from afina.schemas.runs import (
 from afina.training import resume_points
 
 LONGEST = 30.0  # seconds between two resume points
-OVERHEAD = 20  # a resume point may cost at most one part in so many of the time it covers
+OVERHEAD = 20  # the next one comes sooner where they cost no more than one part in so many of the time
 
 
 class RunStopped(Exception):
@@ -36,6 +38,7 @@ class Reporter:
         self.stopping = False
         self.folder = Path(spec.folder)
         self.events = (self.folder / "events.jsonl").open("a", encoding="utf-8")
+        sync_folder(self.folder)
         self.resume_due = 0.0  # the first step writes one: a job is never lost from its first seconds on
 
     def emit(self, event: RunEvent) -> None:
@@ -47,7 +50,7 @@ class Reporter:
         """What was emitted survives a power cut: needed before anything that makes it unrepeatable."""
         os.fsync(self.events.fileno())
 
-    async def started(self, total_steps: int) -> None:
+    def started(self, total_steps: int) -> None:
         """The first event of a run."""
         self.emit(Started(step=self.step, total_steps=total_steps))
 
@@ -71,12 +74,16 @@ class Reporter:
         self.sync()
 
     async def save_adapter(self, path: str) -> str:
-        """The adapter as it is now, under `path` in the run folder."""
+        """The adapter as it is now, durable under `path` in the run folder before an event speaks of it."""
+        make_folder(self.folder / path)
         await self.engine.save(self.spec.adapter, self.folder / path)
         return path
 
     async def write_resume_point(self) -> None:
-        """Save the state; the next one is due when its cost is a small part of the time since."""
+        """Save the state; the next one is due when its cost is a small part of the time since, or after `LONGEST`.
+
+        The events come first: steps that a resumed run does not take again must have their figures.
+        """
         self.sync()
         begun = time.monotonic()
         point = await resume_points.write(
@@ -89,5 +96,6 @@ class Reporter:
         self.emit(ResumePointSaved(step=point.step, path=str(point.path.relative_to(self.folder))))
 
     def close(self) -> None:
-        """No more events."""
-        self.events.close()
+        """No more events. What a full disk did not take is given up."""
+        with suppress(OSError):
+            self.events.close()

@@ -3,11 +3,14 @@
 from afina.engine.types import AdamW
 from afina.schemas.runs import RunSpec
 
+LAST_SHARE = 0.1
+
 
 def adamw_at(spec: RunSpec, *, step: int, total_steps: int) -> AdamW:
-    """Linear warm-up over `warmup_steps`, then linear decay to a tenth of the rate at the last step (from 1)."""
-    if step <= spec.warmup_steps:
-        share = step / spec.warmup_steps
-    else:
-        share = 1.0 - 0.9 * (step - spec.warmup_steps) / max(1, total_steps - spec.warmup_steps)
-    return AdamW(lr=spec.learning_rate * share, weight_decay=spec.weight_decay, max_norm=spec.max_grad_norm)
+    """Linear warm-up to the full rate at step `warmup_steps` (or 1), then linear decay to a tenth of it at the last."""
+    peak = max(1, spec.warmup_steps)
+    rise = step / peak
+    fall = 1.0 - (1.0 - LAST_SHARE) * (step - peak) / max(1, total_steps - peak)
+    return AdamW(
+        lr=spec.learning_rate * min(rise, fall), weight_decay=spec.weight_decay, max_norm=spec.max_grad_norm
+    )

@@ -1,5 +1,7 @@
 """Supervised fine-tuning: next-token loss on the assistant's words."""
 
+import math
+
 from afina.data.tokens import TokenFile
 from afina.engine import losses
 from afina.engine.engine import Engine
@@ -18,7 +20,7 @@ async def train(spec: RunSpec, engine: Engine, reporter: Reporter) -> None:
     validation = Validation(spec) if spec.validation_tokens else None
     per_epoch = steps_per_epoch(len(data), spec.batch_size)
     total_steps = per_epoch * spec.n_epochs
-    await reporter.started(total_steps)
+    reporter.started(total_steps)
     for step, batch in batches(spec, data, start=reporter.step):
         loss = await engine.forward_backward(spec.adapter, batch, losses.cross_entropy)
         taken = await engine.optim_step(spec.adapter, adamw_at(spec, step=step, total_steps=total_steps))
@@ -33,12 +35,20 @@ async def train(spec: RunSpec, engine: Engine, reporter: Reporter) -> None:
         epoch_ends = step % per_epoch == 0
         if validation:
             metrics = await validation.measure(engine, metrics, whole=epoch_ends)
+            if not finite(metrics):
+                raise diverged(step)
         await reporter.stepped(metrics, epoch_ends=epoch_ends)
     await reporter.finished()
 
 
+def finite(metrics: StepMetrics) -> bool:
+    """Whether all losses are numbers: what a step has broken may show in the validation file first."""
+    losses = (metrics.train_loss, metrics.valid_loss, metrics.full_valid_loss)
+    return all(math.isfinite(loss) for loss in losses if loss is not None)
+
+
 def diverged(step: int) -> RunFailed:
-    """A loss or a gradient that is not finite: the step was not applied, the last resume point is good."""
+    """A loss or a gradient that is not finite: nothing of this step is kept or published."""
     return RunFailed(
         f"Training diverged at step {step}: the loss or its gradient is not a finite number. "
         "Lower learning_rate_multiplier, or look for broken rows in the training file.",

@@ -23,15 +23,14 @@ class Validation:
         """`metrics` with the validation figures that are due at its step."""
         if whole:
             loss, accuracy = await self.over(engine, self.sequences)
-            return metrics.model_copy(
-                update={"full_valid_loss": loss, "full_valid_mean_token_accuracy": accuracy}
-            )
+            figures = {"full_valid_loss": loss, "full_valid_mean_token_accuracy": accuracy}
+            return metrics.model_copy(update=figures)
         if metrics.step % self.spec.validate_every:
             return metrics
-        loss, accuracy = await self.over(engine, self.sample(metrics.step))
+        loss, accuracy = await self.over(engine, self.next_rows(metrics.step))
         return metrics.model_copy(update={"valid_loss": loss, "valid_mean_token_accuracy": accuracy})
 
-    def sample(self, step: int) -> list[Sequence]:
+    def next_rows(self, step: int) -> list[Sequence]:
         """A batch's worth of rows, walking through the file as the steps go on."""
         size = min(self.spec.batch_size, len(self.sequences))
         first = (step // self.spec.validate_every - 1) * size
@@ -42,7 +41,8 @@ class Validation:
         loss = hits = weight = 0.0
         for first in range(0, len(sequences), AT_ONCE):
             some = sequences[first : first + AT_ONCE]
-            for of, logprobs in zip(some, await engine.logprobs(self.spec.adapter, some), strict=True):
+            scores = await engine.logprobs(self.spec.adapter, some, token_budget=self.spec.token_budget)
+            for of, logprobs in zip(some, scores, strict=True):
                 nll, right, total = weighted(of, logprobs)
                 loss, hits, weight = loss + nll, hits + right, weight + total
         return loss / weight, hits / weight

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from afina.errors import NotFound, RunFailed
 from afina.serving import bases as served
 from afina.store import models
 from afina.worker.context import Context
@@ -22,9 +23,12 @@ class Base:
 
 
 def find(context: Context, name: str) -> Base:
-    """The base that a job's `model` names."""
-    with context.database.system(read=True) as scope:
-        folder = served.folder(models.base(scope, name))
+    """The base that a job's `model` names; raises `RunFailed` where there is none any more."""
+    try:
+        with context.database.system(read=True) as scope:
+            folder = served.folder(models.base(scope, name))
+    except NotFound as error:
+        raise RunFailed(error.message, code=error.code) from None
     return Base(name, folder, BaseFacts.read(folder), folder_sha256(folder))
 
 

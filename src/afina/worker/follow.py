@@ -1,9 +1,8 @@
 """Turns what a run writes into rows, in groups, under one fence; what was turned before is not turned again."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 from afina.schemas.fine_tuning import FineTuningJob, StepMetrics
 from afina.schemas.runs import (
@@ -23,43 +22,37 @@ from afina.worker.context import Context, Hold
 LastWord = Finished | Stopped | Failed
 
 
-def is_last(event: RunEvent) -> TypeGuard[LastWord]:
-    """Whether nothing follows an event."""
-    return isinstance(event, Finished | Stopped | Failed)
-
-
 @dataclass
 class EventFile:
-    """The whole lines of `events.jsonl` that were not read yet; a line that is still being written waits."""
+    """An `events.jsonl` and how far it was turned into rows; a line that is still being written waits."""
 
     path: Path
     offset: int = 0
 
-    def read(self) -> list[RunEvent]:
-        """What is new since the last call."""
+    def new(self) -> tuple[list[RunEvent], int]:
+        """The whole lines behind `offset`, and the offset behind them, which is kept once they are rows."""
         if not self.path.exists():
-            return []
+            return [], self.offset
         with self.path.open("rb") as file:
             file.seek(self.offset)
             text = file.read()
         whole = text[: text.rfind(b"\n") + 1]
-        self.offset += len(whole)
-        return [run_event.validate_json(line) for line in whole.splitlines()]
+        return [run_event.validate_json(line) for line in whole.splitlines()], self.offset + len(whole)
 
 
 @dataclass
-class Pace:
-    """Steps per second of this run, for the time that is left."""
+class Clock:
+    """Steps per second of a run since its first figures, for the time that is left."""
 
-    begun: float = field(default_factory=time.time)
+    begun: float = 0.0
     first: int | None = None
 
     def finish(self, metrics: StepMetrics) -> int | None:
         """When the last step is to be expected, in unix seconds; None before the second step."""
         if self.first is None or metrics.total_steps is None or metrics.step <= self.first:
-            self.first, self.begun = metrics.step, time.time()
+            self.first, self.begun = metrics.step, time.monotonic()
             return None
-        per_step = (time.time() - self.begun) / (metrics.step - self.first)
+        per_step = (time.monotonic() - self.begun) / (metrics.step - self.first)
         return int(time.time() + per_step * (metrics.total_steps - metrics.step))
 
 
@@ -72,7 +65,7 @@ class Follower:
         self.job = job
         self.step = 0
         self.folder = Path()  # of the run that said the last word
-        self.pace = Pace()
+        self.clock: Clock | None = None
 
     def replay(self) -> LastWord | None:
         """Turn what earlier runs left behind; the last word of the last of them, if it came to say it."""
@@ -86,11 +79,19 @@ class Follower:
         found = self.context.runs(self.job.id).glob("*/")
         return sorted(found, key=lambda folder: int(folder.name))
 
+    def start_clock(self) -> None:
+        """From now on, figures come as their steps are taken."""
+        self.clock = Clock()
+
     def turn(self, file: EventFile) -> LastWord | None:
-        """Turn what is new in one run folder; the run's last word, once it is there."""
+        """Turn what is new in one run folder; the run's last word, once it is there.
+
+        Where this is broken off it can be repeated: figures and checkpoints that are rows stay as they are.
+        """
         last: LastWord | None = None
         group: list[NewEvent] = []
-        for event in file.read():
+        found, offset = file.new()
+        for event in found:
             if isinstance(event, Stepped):
                 group.append(metrics_event(event.metrics))
                 self.step = event.metrics.step
@@ -99,10 +100,11 @@ class Follower:
                 group = []
                 adapter = file.path.parent / event.path
                 publish.checkpoint(self.context, self.hold, self.job, adapter=adapter, metrics=event.metrics)
-            elif is_last(event):
+            elif isinstance(event, Finished | Stopped | Failed):
                 last = event
                 self.folder = file.path.parent
         self.write(group)
+        file.offset = offset
         return last
 
     def write(self, group: list[NewEvent]) -> None:
@@ -112,8 +114,8 @@ class Follower:
         claim = self.hold.claim
         with self.context.database.scope(claim.project_id) as scope:
             events.append(scope, self.job.id, group, fence=claim.fence)
-            metrics = StepMetrics.model_validate(group[-1].data)
-            if expected := self.pace.finish(metrics):
+            expected = self.clock and self.clock.finish(StepMetrics.model_validate(group[-1].data))
+            if expected:
                 jobs.change(scope, self.job.id, {"estimated_finish": expected}, fence=claim.fence)
 
 

@@ -8,27 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from afina.errors import AfinaError, Unavailable
 from afina.settings import Settings
 from afina.store import hosts as host_rows
 from afina.store.database import Database
-from afina.worker.executors import Executor, Host
+from afina.worker.executors import Executor, Host, HostLost
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
 
 
-class HostLost(AfinaError):
-    """The host of a run is gone; the run goes on elsewhere from its last resume point."""
-
-
 @dataclass(eq=False)
 class Seat:
-    """A run's place on the host of `base`. While `alone`, nobody else sits there."""
+    """A job's place on the host of `base`. While `alone`, nobody else sits there."""
 
     base: str
+    job: str
     alone: bool
+    crashed_among_others: bool = False  # as the first of them has told
 
 
 class Hosts:
@@ -40,93 +37,136 @@ class Hosts:
         self.executor = executor
         self.owner = owner
         self.running: dict[str, Host] = {}
+        self.announced: set[str] = set()
+        self.starting = threading.Lock()
+        self.line: list[Seat] = []
         self.seats: set[Seat] = set()
         self.suspects: set[str] = set()
-        self.starting = threading.Lock()
         self.moved = threading.Condition()
 
     def ensure(self, base: str, source: Path) -> Host:
-        """The healthy host of a base, started if there is none; raises `Unavailable` when it does not come up."""
+        """The healthy host of a base, started if there is none; raises `HostLost` when it does not come up."""
         with self.starting:
             host = self.running.get(base)
-            if host and host.alive():
-                return host
-            self.forget(base)
-            with self.database.system() as scope:
-                host_rows.starting(scope, base, self.owner)
-            host = self.running[base] = self.executor.start(base, source)
-            self.await_health(host)
-            with self.database.system() as scope:
-                host_rows.ready(scope, base, self.owner, address=host.address, pid=host.pid)
-            log.info("host ready base=%s address=%s", base, host.address)
+            if host is None or not host.alive():
+                self.forget(base)
+                host = self.start(base, source)
+            self.announce(host)  # each time: the worker whose host was the one to call may be gone
             return host
 
+    def start(self, base: str, source: Path) -> Host:
+        """A new host that answers; one that does not come to that is ended."""
+        with self.database.system() as scope:
+            host_rows.starting(scope, base, self.owner)
+        try:
+            host = self.running[base] = self.executor.start(base, source)
+            self.await_health(host)
+        except HostLost:
+            self.forget(base)
+            raise
+        log.info("host ready base=%s address=%s", base, host.address)
+        return host
+
+    def announce(self, host: Host) -> None:
+        """Tell serving where a base answers, unless it has been told of another worker's host."""
+        with self.database.system() as scope:
+            host_rows.ready(scope, host.base, self.owner, address=host.address, pid=host.pid)
+        self.announced.add(host.base)
+
     def await_health(self, host: Host) -> None:
-        """Until the host answers; one that ends or takes too long is an error."""
+        """Until the host answers; one that ends or takes too long is lost."""
         deadline = time.monotonic() + self.settings.host_start_seconds
         while not host.healthy():
             if not host.alive() or time.monotonic() > deadline:
-                raise Unavailable(f"the host of {host.base} did not start; its log says why")
+                raise HostLost(f"the host of {host.base} did not start; its log says why")
             time.sleep(POLL_SECONDS)
 
     def forget(self, base: str) -> None:
-        """Take a base's dead host off the list."""
+        """Take a base's host off the list, first where serving looks, and end what is left of it."""
+        with self.database.system() as scope:
+            host_rows.gone(scope, base, self.owner)
+        self.announced.discard(base)
         if host := self.running.pop(base, None):
             host.stop()
-            with self.database.system() as scope:
-                host_rows.gone(scope, base, self.owner)
 
     def sweep(self) -> None:
-        """Take dead hosts off the list, so that serving does not call them; one that is starting is not looked at."""
+        """Have serving call the hosts that live, and no others; one that is starting is not looked at."""
         if not self.starting.acquire(blocking=False):
             return
         try:
-            for base in [base for base, host in self.running.items() if not host.alive()]:
-                log.warning("host ended by itself base=%s", base)
-                self.forget(base)
+            for base, host in list(self.running.items()):
+                if not host.alive():
+                    log.warning("host ended by itself base=%s", base)
+                    self.forget(base)
+                elif base not in self.announced:
+                    self.announce(host)
         finally:
             self.starting.release()
 
     @contextmanager
-    def seat(self, base: str, *, job: str, giving_up: Callable[[], bool]) -> Generator[Seat]:
-        """A place for a run; a suspect waits until the host is empty and keeps it to itself."""
-        seat = Seat(base, alone=job in self.suspects)
+    def seat(self, base: str, *, job: str, giving_up: Callable[[], bool]) -> Generator[Seat | None]:
+        """A place for a run, first come first served; None when `giving_up` before there was one.
+
+        A suspect waits until the host is empty and keeps it to itself, so who came later waits for it.
+        """
         with self.moved:
-            while not self.free(seat):
-                self.moved.wait(POLL_SECONDS)
-                if giving_up():
-                    raise Unavailable("no place was free in time")
-            self.seats.add(seat)
+            seat = Seat(base, job, alone=job in self.suspects)
+            self.line.append(seat)
         try:
-            yield seat
+            yield seat if self.sat_down(seat, giving_up) else None
         finally:
             with self.moved:
-                self.seats.remove(seat)
+                self.seats.discard(seat)
+                self.line = [other for other in self.line if other is not seat]
                 self.moved.notify_all()
 
+    def sat_down(self, seat: Seat, giving_up: Callable[[], bool]) -> bool:
+        """Wait for one's turn; False where that was given up."""
+        while True:
+            with self.moved:
+                if self.free(seat):
+                    self.line.remove(seat)
+                    self.seats.add(seat)
+                    self.moved.notify_all()
+                    return True
+                self.moved.wait(POLL_SECONDS)
+            if giving_up():
+                return False
+
     def free(self, seat: Seat) -> bool:
-        """Whether a run could sit down at its base's host now."""
-        there = [other for other in self.seats if other.base == seat.base]
-        return not there or not (seat.alone or any(other.alone for other in there))
+        """Whether it is a seat's turn in its base's line, and those who sit there let it join them."""
+        turn = next(other for other in self.line if other.base == seat.base)
+        there = self.there(seat)
+        return turn is seat and (not there or not (seat.alone or any(other.alone for other in there)))
 
-    def suspect(self, seat: Seat, job: str) -> bool:
-        """Note that a run's host is gone; True if the run was alone on it, and so is the cause."""
+    def there(self, seat: Seat) -> list[Seat]:
+        """The others who sit on the host of a seat's base."""
+        return [other for other in self.seats if other.base == seat.base and other is not seat]
+
+    def suspect(self, seat: Seat) -> bool:
+        """Note that a run's host is gone; True if the run was alone on it, and so is the cause.
+
+        Runs learn of it one after the other: the first one tells those who have not noticed yet.
+        """
         with self.moved:
-            shared = any(other.base == seat.base for other in self.seats - {seat})
-            if shared:
-                self.suspects.add(job)
-            return not shared
+            for other in self.there(seat):
+                other.crashed_among_others = seat.crashed_among_others = True
+            if seat.crashed_among_others:
+                self.suspects.add(seat.job)
+            return not seat.crashed_among_others
 
-    def trust(self, seat: Seat, job: str) -> None:
+    def trust(self, seat: Seat) -> None:
         """A suspect came further than the place where its host was lost: others may join it."""
         with self.moved:
-            self.suspects.discard(job)
+            self.suspects.discard(seat.job)
             seat.alone = False
             self.moved.notify_all()
 
     def close(self) -> None:
         """End all hosts."""
-        with self.database.system() as scope:
-            for base in self.running:
-                host_rows.gone(scope, base, self.owner)
-        self.executor.close()
+        try:
+            with self.database.system() as scope:
+                for base in list(self.running):
+                    host_rows.gone(scope, base, self.owner)
+        finally:
+            self.executor.close()

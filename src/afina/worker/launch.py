@@ -3,8 +3,11 @@
 import os
 from pathlib import Path
 
+from afina.blobs import make_folder, sync_folder
+from afina.errors import NotFound, RunFailed, Unavailable
 from afina.schemas.fine_tuning import FineTuningJob
 from afina.schemas.runs import LoraSpec, RunSpec
+from afina.serving.adapters import Adapters
 from afina.store import models
 from afina.training.batches import steps_per_epoch
 from afina.training.resume_points import ResumePoint
@@ -20,28 +23,29 @@ def write_spec(
     context: Context, hold: Hold, job: FineTuningJob, base: Base, *, resume: ResumePoint | None
 ) -> RunSpec:
     """The spec of the run that this claim starts, durable in a run folder of its own."""
-    folder = context.runs(job.id) / str(hold.claim.fence)
-    folder.mkdir(parents=True)
-    spec = run_spec(context, job, base, folder=folder, resume=resume)
+    spec = run_spec(context, job, base, fence=hold.claim.fence, resume=resume)
+    folder = Path(spec.folder)
+    make_folder(folder)
     with (folder / "spec.json").open("w") as file:
         file.write(spec.model_dump_json())
         file.flush()
         os.fsync(file.fileno())
+    sync_folder(folder)
     return spec
 
 
 def run_spec(
-    context: Context, job: FineTuningJob, base: Base, *, folder: Path, resume: ResumePoint | None
+    context: Context, job: FineTuningJob, base: Base, *, fence: int, resume: ResumePoint | None
 ) -> RunSpec:
-    """The same job gives the same spec but for `folder`, `fence` and `resume`."""
+    """The same job gives the same spec but for `fence`, `folder` and `resume`."""
     n_epochs, batch_size, multiplier = plan.resolved(job.method.supervised.hyperparameters)
     training = datasets.of_job(context, job, base, "training")
     validation = datasets.of_job(context, job, base, "validation") if job.validation_file else None
-    total_steps = n_epochs * steps_per_epoch(training.stats.examples, batch_size)
+    total_steps = n_epochs * steps_per_epoch(training.stats.rows, batch_size)
     return RunSpec(
         job=job.id,
-        fence=int(folder.name),
-        folder=str(folder),
+        fence=fence,
+        folder=str(context.runs(job.id) / str(fence)),
         method="supervised",
         base=base.name,
         training_tokens=str(training.path),
@@ -64,9 +68,16 @@ def run_spec(
 
 
 def start_folder(context: Context, job: FineTuningJob) -> str | None:
-    """The adapter folder of the tuned model that the job continues, if it continues one."""
+    """The adapter folder of the tuned model that the job continues; `RunFailed` where it is gone or damaged."""
     start = job.afina.get("start")
     if start is None:
         return None
-    with context.database.read(job.project_id) as scope:
-        return str(context.blobs.path(models.get(scope, start).folder))
+    try:
+        with context.database.read(job.project_id) as scope:
+            model = models.get(scope, start)
+    except NotFound as error:
+        raise RunFailed(error.message, code=error.code) from None
+    try:
+        return Adapters(context.blobs).verified(model).lora_path
+    except Unavailable as error:
+        raise RunFailed(error.message, code=error.code) from error

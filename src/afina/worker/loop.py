@@ -3,18 +3,20 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from afina.errors import FenceLost, Unavailable
 from afina.store import work
+from afina.worker import attempts
 from afina.worker.context import Context, Hold
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
-MOST_ATTEMPTS = 3
+HOPELESS_PAUSE = 30.0  # seconds, where a retry helps only after somebody has done something
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,28 @@ class Loop:
         self.context = context
         self.kinds = kinds
         self.owner = owner
-        self.holds: dict[str, Hold] = {}
+        self.holds: set[Hold] = set()
         self.pool = ThreadPoolExecutor(sum(kind.slots for kind in kinds.values()), "work")
 
     def run(self, tend: Callable[[], None]) -> None:
         """Claim until told to drain; `tend` is called between claims. Returns when all work is put down."""
-        done = threading.Event()
-        heart = threading.Thread(target=self.beat, args=(done,), name="heart")
-        heart.start()
-        while not self.context.draining.is_set():
+        with self.heart(), self.pool:
+            while not self.context.draining.is_set():
+                if not self.turn(tend):
+                    self.context.draining.wait(TICK_SECONDS)
+
+    def turn(self, tend: Callable[[], None]) -> bool:
+        """Tend, then claim once; False when there is nothing to do, or the database does not answer."""
+        try:
             tend()
-            if not self.claim_one():
-                self.context.draining.wait(TICK_SECONDS)
-        self.pool.shutdown()
-        done.set()
-        heart.join()
+            return self.claim_one()
+        except Unavailable as error:
+            log.warning("worker waits reason=%s", error.message)
+            return False
 
     def claim_one(self) -> bool:
         """Take the next piece of work there is room for; False when there is none."""
-        busy = Counter(hold.claim.kind for hold in list(self.holds.values()))
+        busy = Counter(hold.claim.kind for hold in list(self.holds))
         kinds = [name for name, kind in self.kinds.items() if busy[name] < kind.slots]
         if not kinds:
             return False
@@ -60,48 +65,62 @@ class Loop:
             claim = work.claim(scope, self.owner, kinds, lease_seconds=lease)
         if claim is None:
             return False
-        hold = self.holds[claim.subject] = Hold(claim)
+        hold = Hold(claim)
+        self.holds.add(hold)
         self.pool.submit(self.see_through, hold)
         return True
 
     def see_through(self, hold: Hold) -> None:
-        """Do one piece of work; what cannot be done now is tried again, a few times, behind a growing pause."""
+        """Do one piece of work, or put it back where it cannot be done now; a lease that is left runs out."""
+        try:
+            self.attempt(hold)
+        except Unavailable as error:
+            log.warning("work is left subject=%s reason=%s", hold.claim.subject, error.message)
+        finally:
+            self.holds.discard(hold)
+
+    def attempt(self, hold: Hold) -> None:
+        """What breaks is tried again a few times; what the machine cannot do at the moment, until it can."""
         claim = hold.claim
         kind = self.kinds[claim.kind]
+        step = kind.give_up if claim.attempts >= attempts.MOST else kind.do
         try:
-            if claim.attempts >= MOST_ATTEMPTS:
-                kind.give_up(self.context, hold)
-            else:
-                kind.do(self.context, hold)
+            step(self.context, hold)
         except FenceLost:
             log.info("claim lost subject=%s fence=%d", claim.subject, claim.fence)
         except Unavailable as error:
             log.warning("work waits subject=%s reason=%s", claim.subject, error.message)
-            self.put_back(hold)
+            attempts.put_down(self.context, hold, pause=error.retry_after or HOPELESS_PAUSE)
         except Exception:  # the worker's edge: one piece of work must not end the others
             log.exception("work broke subject=%s kind=%s", claim.subject, claim.kind)
-            self.put_back(hold)
-        finally:
-            del self.holds[claim.subject]
+            attempts.put_back(self.context, hold, failed=claim.attempts + 1)
 
-    def put_back(self, hold: Hold) -> None:
-        """Let go of a claim, to be taken up again after 1, 2, 4 seconds; one attempt is spent."""
-        spent = hold.claim.attempts + 1
-        with self.context.database.system() as scope:
-            work.release(scope, hold.claim, delay=2.0 ** (spent - 1), attempts=spent)
+    @contextmanager
+    def heart(self) -> Generator[None]:
+        """Renew every claim three times a lease, until the work is put down."""
+        done = threading.Event()
+        beating = threading.Thread(target=self.beat, args=(done,), name="heart")
+        beating.start()
+        try:
+            yield
+        finally:
+            done.set()
+            beating.join()
 
     def beat(self, done: threading.Event) -> None:
-        """Renew every claim three times a lease."""
+        """A beat that fails is followed by the next: without it, all claims would be lost."""
         while not done.wait(self.context.settings.lease_seconds / 3):
-            for hold in list(self.holds.values()):
-                self.renew(hold)
+            for hold in list(self.holds):
+                try:
+                    self.renew(hold)
+                except Unavailable as error:
+                    log.warning("claim not renewed subject=%s reason=%s", hold.claim.subject, error.message)
+                except Exception:  # the worker's other edge
+                    log.exception("claim not renewed subject=%s", hold.claim.subject)
 
     def renew(self, hold: Hold) -> None:
-        """Keep one claim; a claim that is lost is told so. A busy database is asked again at the next beat."""
-        try:
-            with self.context.database.system() as scope:
-                kept = work.renew(scope, hold.claim, self.context.settings.lease_seconds)
-        except Unavailable:
-            return
+        """Keep one claim; a claim that is lost is told so."""
+        with self.context.database.system() as scope:
+            kept = work.renew(scope, hold.claim, self.context.settings.lease_seconds)
         if not kept:
             hold.lost.set()

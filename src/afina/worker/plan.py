@@ -83,10 +83,10 @@ def epochs(examples: int) -> int:
 
 
 def batch_size(data: TokenStats, base: BaseFacts) -> int:
-    """0.2% of the examples; more where a pass would otherwise run half empty."""
-    by_share = round(0.002 * data.examples)
-    by_device = token_budget(base) * data.examples // max(1, data.tokens)
-    by_steps = data.examples // 16
+    """0.2% of the rows; more where a pass would otherwise run half empty."""
+    by_share = round(0.002 * data.rows)
+    by_device = token_budget(base) * data.rows // max(1, data.tokens)
+    by_steps = data.rows // 16
     return max(1, min(MOST_BATCH, max(by_share, min(by_device, by_steps))))
 
 

@@ -1,10 +1,13 @@
 """From files in a run folder to models that answer: bytes first, the manifest last, then one transaction."""
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 from afina import ids
+from afina.errors import FenceLost
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import FineTuningJob, JobCheckpoint, StepMetrics
 from afina.schemas.models import Manifest, Model, ModelKind
@@ -17,25 +20,41 @@ from afina.worker.context import Context, Hold
 from afina.worker.results import result_file
 
 KEPT_CHECKPOINTS = 3
-VERSIONED = ("afina", "torch", "transformers", "tokenizers")
+VERSIONED = ("afina", "numpy", "torch", "transformers", "tokenizers")
 
 
-def checkpoint(context: Context, hold: Hold, job: FineTuningJob, adapter: Path, metrics: StepMetrics) -> None:
-    """Publish the end of an epoch that is not the last; a checkpoint that is there already is left alone."""
+def checkpoint(
+    context: Context, hold: Hold, job: FineTuningJob, *, adapter: Path, metrics: StepMetrics
+) -> None:
+    """Publish the end of an epoch that is not the last; one that was published already, or was dropped, stays so."""
     step = metrics.step
     with context.database.read(job.project_id) as scope:
-        if checkpoints.exists(scope, job.id, step):
+        newest = checkpoints.page(scope, job.id, limit=1).data
+        if newest and newest[0].step_number >= step:
             return
         name = ids.checkpoint_model_name(
             job.model, projects.organization(scope).slug, job.user_provided_suffix, step
         )
     model = store_model(context, job, adapter, name=name, kind="checkpoint")
-    with context.database.scope(job.project_id) as scope:
+    with unless_refused(context, model), context.database.scope(job.project_id) as scope:
         insert_checkpoint(scope, hold, model, metrics)
         said = f"Checkpoint created at step {step} with Snapshot ID: {name}"
         events.append(scope, job.id, [NewEvent(said)], fence=hold.claim.fence)
         dropped = drop_old(scope, job)
-    delete_files(context, dropped)
+    for old in dropped:
+        context.blobs.delete_folder(old.folder)
+
+
+@contextmanager
+def unless_refused(context: Context, model: Model, result: FileObject | None = None) -> Generator[None]:
+    """Take stored bytes away again when their rows are refused: somebody else has the job, or it was cancelled."""
+    try:
+        yield
+    except FenceLost:
+        context.blobs.delete_folder(model.folder)
+        if result:
+            context.blobs.delete(result.blob)
+        raise
 
 
 def drop_old(scope: Scope, job: FineTuningJob) -> list[Model]:
@@ -47,12 +66,6 @@ def drop_old(scope: Scope, job: FineTuningJob) -> list[Model]:
     return dropped
 
 
-def delete_files(context: Context, dropped: list[Model]) -> None:
-    """The bytes of models whose rows are gone."""
-    for model in dropped:
-        context.blobs.delete_folder(model.folder)
-
-
 def final(context: Context, hold: Hold, job: FineTuningJob, adapter: Path) -> None:
     """Publish the tuned model with its result file; the job has succeeded when this returns."""
     with context.database.read(job.project_id) as scope:
@@ -60,7 +73,7 @@ def final(context: Context, hold: Hold, job: FineTuningJob, adapter: Path) -> No
         metrics = events.metrics(scope, job.id)
     model = store_model(context, job, adapter, name=name, kind="tuned")
     result = store_result(context, job, result_file(metrics))
-    with context.database.scope(job.project_id) as scope:
+    with unless_refused(context, model, result), context.database.scope(job.project_id) as scope:
         insert_checkpoint(scope, hold, model, StepMetrics.model_validate(metrics[-1]))
         files.insert(scope, result, actor="worker")
         dropped = drop_old(scope, job)
@@ -78,7 +91,8 @@ def final(context: Context, hold: Hold, job: FineTuningJob, adapter: Path) -> No
                 "trained_tokens": trained_tokens(job),
             },
         )
-    delete_files(context, dropped)
+    for old in dropped:
+        context.blobs.delete_folder(old.folder)
 
 
 def trained_tokens(job: FineTuningJob) -> int:
@@ -141,7 +155,7 @@ def build_manifest(
         training_file_sha256=training.sha256,
         validation_file_sha256=validation.sha256 if validation else None,
         seed=job.seed,
-        spec=spec.recipe(),
+        spec=spec.recipe() | {"start": job.afina.get("start")},
         versions={package: version(package) for package in VERSIONED},
     )
 

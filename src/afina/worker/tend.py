@@ -1,28 +1,40 @@
-"""What a worker does between claims: hosts that somebody waits for are started, those that ended are noticed."""
+"""What a worker does between claims: hosts are started and missed, bytes without rows are taken away."""
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
-from afina.errors import AfinaError
+from afina.errors import AfinaError, Unavailable
 from afina.store import hosts as host_rows
 from afina.worker import bases
 from afina.worker.context import Context
+from afina.worker.sweep import sweep
 
 log = logging.getLogger(__name__)
+
+REST_SECONDS = 10.0  # after a start that failed
+SWEEP_SECONDS = 3600.0
 
 
 def between_claims(context: Context) -> Callable[[], None]:
     """The function that the loop calls between claims."""
     starting: set[str] = set()
+    rested: dict[str, float] = {}
+    sweep_due = 0.0
 
     def tend() -> None:
+        nonlocal sweep_due
+        if time.monotonic() >= sweep_due:
+            sweep_due = time.monotonic() + SWEEP_SECONDS
+            take_away(context)
         context.hosts.sweep()
         with context.database.system(read=True) as scope:
             wanted = host_rows.wanted(scope, within_seconds=context.settings.host_start_seconds)
         for base in set(wanted) - starting:
-            starting.add(base)
-            threading.Thread(target=start, args=(base,), name=f"start-{base}").start()
+            if time.monotonic() >= rested.get(base, 0.0):
+                starting.add(base)
+                threading.Thread(target=start, args=(base,), name=f"start-{base}").start()
 
     def start(base: str) -> None:
         try:
@@ -30,7 +42,18 @@ def between_claims(context: Context) -> Callable[[], None]:
             context.hosts.ensure(found.name, found.folder)
         except AfinaError as error:
             log.warning("host does not start base=%s reason=%s", base, error.message)
+            rested[base] = time.monotonic() + REST_SECONDS
         finally:
             starting.discard(base)
 
     return tend
+
+
+def take_away(context: Context) -> None:
+    """What nobody needs; a database that is busy is asked again next time."""
+    try:
+        swept = sweep(context.database, context.blobs)
+    except Unavailable as error:
+        log.warning("bytes without rows stay reason=%s", error.message)
+    else:
+        log.info("bytes without rows taken away blobs=%d", swept)

@@ -1,24 +1,41 @@
 """A queued job's second half: launched on a host, followed to its last word, published or explained."""
 
+import logging
 import shutil
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from afina.errors import FenceLost
+from afina.errors import DataError, FenceLost, RunFailed, Unavailable
 from afina.schemas.fine_tuning import FINAL, FineTuningJob, JobError
-from afina.schemas.runs import Failed, Finished
-from afina.store import events, jobs, moves, work
+from afina.schemas.runs import Failed, Finished, RunSpec, Stopped
+from afina.store import events, jobs, moves
 from afina.store.events import NewEvent
 from afina.training import resume_points
 from afina.training.resume_points import ResumePoint
-from afina.worker import bases, launch, publish
+from afina.worker import attempts, bases, launch, publish
+from afina.worker.bases import Base
 from afina.worker.context import Context, Hold
-from afina.worker.executors import Host
-from afina.worker.follow import EventFile, Follower, LastWord, is_last
-from afina.worker.hosts import HostLost, Seat
+from afina.worker.executors import Host, HostLost
+from afina.worker.fail import fail, job_error
+from afina.worker.follow import EventFile, Follower, LastWord
+from afina.worker.hosts import Seat
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.3
 STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on its host, and what it writes."""
+
+    spec: RunSpec
+    host: Host
+    seat: Seat
+    events: EventFile
 
 
 def train(context: Context, hold: Hold) -> None:
@@ -28,6 +45,8 @@ def train(context: Context, hold: Hold) -> None:
         job = jobs.get(scope, claim.subject)
     try:
         settle(context, hold, Follower(context, hold, job))
+    except (DataError, RunFailed) as error:
+        fail(context, hold, job_error(error))
     finally:
         clear(context, job)
 
@@ -42,9 +61,10 @@ def settle(context: Context, hold: Hold, follower: Follower) -> None:
             publish.final(context, hold, follower.job, follower.folder / last.path)
         case Failed():
             fail(context, hold, JobError(code=last.code, message=last.message))
-        case _:
-            with context.database.system() as scope:
-                work.release(scope, hold.claim)
+        case Stopped():
+            attempts.put_back(context, hold, failed=0)  # it stops behind a step, so it came further
+        case None:
+            pass
 
 
 def clear(context: Context, job: FineTuningJob) -> None:
@@ -56,19 +76,19 @@ def clear(context: Context, job: FineTuningJob) -> None:
 
 
 def run(context: Context, hold: Hold, follower: Follower) -> LastWord | None:
-    """Launch the job on a host and follow it to its last word; None when its host was lost."""
-    job, hosts = follower.job, context.hosts
-    with hosts.seat(job.model, job=job.id, giving_up=lambda: interrupted(context, hold)) as seat:
-        base = bases.find(context, job.model)
-        host = hosts.ensure(base.name, base.folder)
+    """Launch the job on a host and follow it to its last word; None when the work is back in the queue."""
+    job = follower.job
+    base = bases.find(context, job.model)
+    with context.hosts.seat(job.model, job=job.id, giving_up=lambda: interrupted(context, hold)) as seat:
+        if seat is None:
+            attempts.put_down(context, hold)
+            return None
         point = resume_points.latest(context.runs(job.id))
-        spec = launch.write_spec(context, hold, job, base, resume=point)
-        begin(context, hold, job, point)
-        host.start_run(Path(spec.folder) / "spec.json")
         try:
-            return watch(context, hold, follower, seat=seat, host=host)
-        except HostLost:
-            count_crash(context, hold, alone=hosts.suspect(seat, job.id), since=point)
+            return follow(context, follower, launched(context, hold, job, base=base, seat=seat, point=point))
+        except HostLost as error:
+            log.warning("run lost job=%s fence=%d reason=%s", job.id, hold.claim.fence, error.message)
+            set_back(context, hold, alone=context.hosts.suspect(seat), since=point)
             return None
 
 
@@ -85,6 +105,16 @@ def cancelled(context: Context, hold: Hold) -> bool:
         return jobs.get(scope, hold.claim.subject).status in FINAL
 
 
+def launched(
+    context: Context, hold: Hold, job: FineTuningJob, *, base: Base, seat: Seat, point: ResumePoint | None
+) -> Run:
+    """A run that is ready to start, on a host that answers."""
+    host = context.hosts.ensure(base.name, base.folder)
+    spec = launch.write_spec(context, hold, job, base, resume=point)
+    begin(context, hold, job, point)
+    return Run(spec, host, seat, EventFile(Path(spec.folder) / "events.jsonl"))
+
+
 def begin(context: Context, hold: Hold, job: FineTuningJob, point: ResumePoint | None) -> None:
     """Say that the job runs, or from where it goes on."""
     fence = hold.claim.fence
@@ -97,64 +127,59 @@ def begin(context: Context, hold: Hold, job: FineTuningJob, point: ResumePoint |
         events.append(scope, job.id, [said], fence=fence)
 
 
-def watch(context: Context, hold: Hold, follower: Follower, *, seat: Seat, host: Host) -> LastWord | None:
-    """Follow a run to its last word; raises `HostLost` when none can come, `FenceLost` when it is not ours to hear."""
-    job, crashed_at = follower.job, follower.step
-    file = EventFile(context.runs(job.id) / str(hold.claim.fence) / "events.jsonl")
+def follow(context: Context, follower: Follower, run: Run) -> LastWord:
+    """Start a run and follow it to its last word; however this is left, the run does not go on unwatched."""
     try:
-        while not (last := follower.turn(file)):
-            if not host.alive():
-                return follower.turn(file) or lost()
-            if cancelled(context, hold):
-                raise FenceLost("the job was cancelled, or is somebody else's")
-            if context.draining.is_set():
-                host.stop_run(job.id)
-            if seat.alone and follower.step > crashed_at:
-                context.hosts.trust(seat, job.id)
-            hold.lost.wait(LOOK_SECONDS)
-        return last
-    except FenceLost:
-        end_run(host, job.id, file)
+        run.host.start_run(Path(run.spec.folder) / "spec.json")
+        return watch(context, follower, run)
+    except BaseException:
+        end_run(run)
         raise
 
 
-def lost() -> LastWord:
-    """There is no last word."""
-    raise HostLost("the host ended before the run")
+def watch(context: Context, follower: Follower, run: Run) -> LastWord:
+    """Look at a run until it has said its last word; raises `HostLost` when none can come."""
+    crashed_at = follower.step
+    follower.start_clock()
+    while True:
+        try:
+            if last := look(context, follower, run):
+                return last
+        except Unavailable as error:  # the rows are busy or the disk is full; the run need not know
+            log.warning("run not followed job=%s reason=%s", run.spec.job, error.message)
+        if run.seat.alone and follower.step > crashed_at:
+            context.hosts.trust(run.seat)
+        follower.hold.lost.wait(LOOK_SECONDS)
 
 
-def end_run(host: Host, job: str, file: EventFile) -> None:
-    """Stop a run and wait until it writes no more; its events are nobody's business now."""
+def look(context: Context, follower: Follower, run: Run) -> LastWord | None:
+    """Turn what is new into rows; raises `FenceLost` when it is not ours to turn any more."""
+    if cancelled(context, follower.hold):
+        raise FenceLost("the job was cancelled, or is somebody else's")
+    over = not run.host.has_run(run.spec.name)  # asked before reading: what it wrote until then will be read
+    if last := follower.turn(run.events):
+        return last
+    if over:
+        raise HostLost("the run ended without a last word")
+    if context.draining.is_set():
+        run.host.stop_run(run.spec.name)
+    return None
+
+
+def end_run(run: Run) -> None:
+    """Stop a run that nobody follows any more, and wait until it writes no more."""
     deadline = time.monotonic() + STOP_SECONDS
-    host.stop_run(job)
-    while host.alive() and time.monotonic() < deadline:
-        if any(is_last(event) for event in file.read()):
-            return
-        time.sleep(LOOK_SECONDS)
+    with suppress(HostLost):
+        while run.host.has_run(run.spec.name) and time.monotonic() < deadline:
+            run.host.stop_run(run.spec.name)
+            time.sleep(LOOK_SECONDS)
 
 
-def count_crash(context: Context, hold: Hold, *, alone: bool, since: ResumePoint | None) -> None:
+def set_back(context: Context, hold: Hold, *, alone: bool, since: ResumePoint | None) -> None:
     """Only a run that was alone on its host, and came no further than the last time, spends an attempt."""
     point = resume_points.latest(context.runs(hold.claim.subject))
     further = point is not None and (since is None or point.step > since.step)
-    attempts = 0 if further else hold.claim.attempts + alone
-    with context.database.system() as scope:
-        work.count_attempts(scope, hold.claim, attempts)
-
-
-def fail(context: Context, hold: Hold, error: JobError) -> None:
-    """The job has failed; its error says why."""
-    claim = hold.claim
-    with context.database.scope(claim.project_id) as scope:
-        moves.move(
-            scope,
-            claim.subject,
-            "failed",
-            fence=claim.fence,
-            event=error.message,
-            level="error",
-            changes={"error": error},
-        )
+    attempts.put_back(context, hold, failed=0 if further else hold.claim.attempts + alone)
 
 
 def give_up(context: Context, hold: Hold) -> None:

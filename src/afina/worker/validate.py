@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from afina.data.report import Problem, Report
-from afina.errors import CorruptBlob, DataError
+from afina.errors import DataError, RunFailed
 from afina.schemas.fine_tuning import FineTuningJob, JobError, Supervised, SupervisedMethod
 from afina.store import events, jobs, moves, work
 from afina.store.events import Level, NewEvent
@@ -12,6 +12,7 @@ from afina.training.batches import steps_per_epoch
 from afina.worker import bases, datasets, plan
 from afina.worker.bases import Base
 from afina.worker.context import Context, Hold
+from afina.worker.fail import fail, job_error
 
 
 def validate(context: Context, hold: Hold) -> None:
@@ -24,13 +25,8 @@ def validate(context: Context, hold: Hold) -> None:
         base = bases.find(context, job.model)
         check(context, hold, job, base)
         changes = planned(context, job, base)
-    except DataError as error:
-        fail(
-            context, hold, JobError(code=error.code or "user_error", message=error.message, param=error.param)
-        )
-    except CorruptBlob:
-        text = "The bytes of a file of this job are not those that were uploaded. Upload the file again."
-        fail(context, hold, JobError(code="training_file_corrupt", message=text, param="training_file"))
+    except (DataError, RunFailed) as error:
+        fail(context, hold, job_error(error))
     else:
         queue(context, hold, changes)
 
@@ -47,10 +43,6 @@ def check(context: Context, hold: Hold, job: FineTuningJob, base: Base) -> None:
     if job.validation_file:
         reports.append(datasets.report(context, job, base, "validation"))
     found = [event for report in reports for event in findings(report)]
-    if job.training_file == job.validation_file:
-        found.append(
-            NewEvent("The validation file is the training file: its loss says nothing", level="warn")
-        )
     if found:
         with context.database.scope(job.project_id) as scope:
             events.append(scope, job.id, found, fence=hold.claim.fence)
@@ -80,7 +72,7 @@ def planned(context: Context, job: FineTuningJob, base: Base) -> JobChanges:
         "afina": {
             **job.afina,
             "learning_rate": plan.learning_rate(multiplier, base.facts),
-            "total_steps": n_epochs * steps_per_epoch(training.examples, batch_size),
+            "total_steps": n_epochs * steps_per_epoch(training.rows, batch_size),
             "training_tokens": training.tokens,
             "truncated_examples": training.truncated,
         },
@@ -94,21 +86,6 @@ def queue(context: Context, hold: Hold, changes: JobChanges) -> None:
     with context.database.scope(claim.project_id) as scope:
         moves.move(scope, claim.subject, "queued", fence=claim.fence, event=said, changes=changes)
         work.hand_on(scope, claim, "train")
-
-
-def fail(context: Context, hold: Hold, error: JobError) -> None:
-    """The job has failed; its error says why."""
-    claim = hold.claim
-    with context.database.scope(claim.project_id) as scope:
-        moves.move(
-            scope,
-            claim.subject,
-            "failed",
-            fence=claim.fence,
-            event=error.message,
-            level="error",
-            changes={"error": error},
-        )
 
 
 def give_up(context: Context, hold: Hold) -> None:

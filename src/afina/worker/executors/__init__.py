@@ -3,6 +3,12 @@
 from pathlib import Path
 from typing import Protocol
 
+from afina.errors import AfinaError
+
+
+class HostLost(AfinaError):
+    """A host is gone, or does not take orders; its runs go on elsewhere from their last resume points."""
+
 
 class Host(Protocol):
     """A process with one base model, reached at `address`."""
@@ -24,11 +30,15 @@ class Host(Protocol):
         ...
 
     def start_run(self, spec: Path) -> None:
-        """Start the run whose spec lies in `spec`; raises `Unavailable` when nobody answers."""
+        """Start the run whose spec lies in `spec`; raises `HostLost` when nobody answers."""
         ...
 
-    def stop_run(self, job: str) -> None:
-        """Ask the job's run to stop after its next step."""
+    def stop_run(self, run: str) -> None:
+        """Ask a run to stop after its next step; raises `HostLost` when nobody answers."""
+        ...
+
+    def has_run(self, run: str) -> bool:
+        """Whether a run is still under way; where a living host does not say, it is taken to be."""
         ...
 
 

@@ -10,10 +10,16 @@ from pathlib import Path
 
 import httpx
 
-from afina.errors import Unavailable
+from afina.schemas.completions import Health
 from afina.settings import Settings
+from afina.worker.executors import HostLost
 
+# Threads that spin at a barrier take the core from whoever would end the wait: on a busy machine, a step takes several
+# times as long.
+PATIENT = {"OMP_WAIT_POLICY": "passive"}
 STOP_SECONDS = 20.0
+HEALTH_SECONDS = 2.0
+ANSWER_SECONDS = 30.0
 
 
 class LocalHost:
@@ -26,7 +32,7 @@ class LocalHost:
         self.process = process
         self.pid = process.pid
         self.client = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://host", timeout=30.0
+            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://host", timeout=ANSWER_SECONDS
         )
 
     def alive(self) -> bool:
@@ -35,10 +41,19 @@ class LocalHost:
 
     def healthy(self) -> bool:
         """Whether it answers."""
+        return self.health() is not None
+
+    def has_run(self, run: str) -> bool:
+        """Whether a run is still under way; a host that is too busy to say has lost none."""
+        return self.alive() and ((health := self.health()) is None or run in health.runs)
+
+    def health(self) -> Health | None:
+        """What the host says it is doing, if it says so in time."""
         try:
-            return self.client.get("/health", timeout=2.0).status_code == 200
+            reply = self.client.get("/health", timeout=HEALTH_SECONDS)
         except httpx.TransportError:
-            return False
+            return None
+        return Health.model_validate_json(reply.content) if reply.status_code == 200 else None
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL for one that does not end."""
@@ -55,18 +70,16 @@ class LocalHost:
         """Start the run whose spec lies in `spec`."""
         self.post("/runs", {"spec": str(spec)})
 
-    def stop_run(self, job: str) -> None:
-        """Ask the job's run to stop after its next step."""
-        self.post(f"/runs/{job}/stop", {})
+    def stop_run(self, run: str) -> None:
+        """Ask a run to stop after its next step."""
+        self.post(f"/runs/{run}/stop", {})
 
     def post(self, path: str, body: dict[str, str]) -> None:
-        """One request; a host that does not answer is `Unavailable`."""
+        """One request; a host that does not take it is `HostLost`."""
         try:
             self.client.post(path, json=body).raise_for_status()
         except httpx.HTTPError as error:
-            raise Unavailable(
-                f"the host of {self.base} did not take {path}: {type(error).__name__}"
-            ) from error
+            raise HostLost(f"the host of {self.base} did not take {path}: {type(error).__name__}") from error
 
 
 class LocalExecutor:
@@ -86,7 +99,12 @@ class LocalExecutor:
         command = [sys.executable, "-m", "afina.host", "--base", base, "--source", str(source)]
         command += ["--socket", str(socket), "--threads", str(self.settings.engine_threads)]
         command += ["--parent", str(os.getpid())]
-        process = self.starter.submit(subprocess.Popen, command, stdin=subprocess.DEVNULL).result()
+        try:
+            process = self.starter.submit(
+                subprocess.Popen, command, stdin=subprocess.DEVNULL, env={**PATIENT, **os.environ}
+            ).result()
+        except OSError as error:
+            raise HostLost(f"the host of {base} cannot be started: {error.strerror}") from error
         host = LocalHost(base, socket, process)
         self.hosts = [other for other in self.hosts if other.alive()] + [host]
         return host

@@ -1,0 +1,93 @@
+"""Turn documents into rows of token ids, one file of rows per source, and say how sources are mixed."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import sources
+import synthetic
+from shape import END_OF_TEXT_ID
+from sources import Document
+from transformers import PreTrainedTokenizerFast
+
+ROW = 512
+SYNTHETIC_PER_LANGUAGE = 40_000
+# Share of the training tokens by source. Half is Spanish, though most of the public text is English.
+MIXTURE = {
+    "synthetic_en": 0.22, "medquad": 0.16, "gsm8k": 0.03, "pubmedqa": 0.02, "mts_dialog": 0.02,
+    "aci_bench": 0.01, "self_instruct": 0.01, "rasbt": 0.02, "toolcall": 0.01,
+    "synthetic_es": 0.32, "meddocan_es": 0.08, "casimedicos_es": 0.08, "casimedicos_en": 0.02,
+}  # fmt: skip
+
+
+def documents(data: Path) -> Iterator[tuple[str, Iterable[Document]]]:
+    """Yield each source's name and its documents."""
+    for name, file in sources.TRAIN_FILES.items():
+        yield name, sources.read(data / "dev" / file)
+    asked = synthetic.subjects_of(sources.read(data / "dev" / sources.TRAIN_FILES["medquad"]))
+    for seed, language in enumerate(synthetic.LANGUAGES):
+        material = synthetic.load(language, asked)
+        yield (
+            f"synthetic_{language}",
+            synthetic.conversations(material, seed=seed, count=SYNTHETIC_PER_LANGUAGE),
+        )
+
+
+def texts(data: Path, per_source: int = 3_000_000) -> Iterator[str]:
+    """Yield text for the tokenizer: of each source what its share allows, at most per_source characters."""
+    for name, docs in documents(data):
+        budget, taken = int(per_source * min(1.0, MIXTURE[name] / 0.1)), list[str]()
+        for document in docs:
+            text = document.text or "\n".join(str(m.get("content") or "") for m in document.messages)
+            taken.append(text)
+            budget -= len(text)
+            if budget < 0:
+                break
+        # A small Spanish file counts as often as it will be seen, or its words would get no merges.
+        for _ in range(4 if name in ("casimedicos_es", "meddocan_es") else 1):
+            yield from taken
+
+
+def encode(document: Document, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """Return the ids of one document, closed by the end-of-text token."""
+    text = document.text
+    if document.messages:
+        text = tokenizer.apply_chat_template(document.messages, tools=document.tools, tokenize=False)
+    return [*tokenizer.encode(text, add_special_tokens=False), END_OF_TEXT_ID]
+
+
+def build(data: Path, folder: Path, tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    """Write rows of ROW + 1 ids (inputs and next tokens) for each source; return its number of tokens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    counts: dict[str, int] = {}
+    for name, docs in documents(data):
+        ids = np.fromiter((i for d in _shuffled(docs) for i in encode(d, tokenizer)), dtype=np.uint16)
+        rows = len(ids) // (ROW + 1)
+        np.save(folder / f"{name}.npy", ids[: rows * (ROW + 1)].reshape(rows, ROW + 1))
+        counts[name] = len(ids)
+        print(f"corpus  {name:16} {len(ids):>10,} tokens  share {MIXTURE[name]:.2f}", flush=True)
+    (folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
+    return counts
+
+
+class Mixture:
+    """Rows drawn by share; those of a step depend on the seed and the step alone, so a run can resume."""
+
+    def __init__(self, folder: Path, seed: int = 0) -> None:
+        self._rows = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in MIXTURE]
+        shares = np.array(list(MIXTURE.values()))
+        self._shares, self._seed = shares / shares.sum(), seed
+
+    def rows(self, step: int, count: int) -> np.ndarray:
+        """Return [count, ROW + 1] ids for a step."""
+        random = np.random.default_rng([self._seed, step])
+        chosen = random.choice(len(self._rows), size=count, p=self._shares)
+        picked = [self._rows[source][random.integers(len(self._rows[source]))] for source in chosen]
+        return np.stack(picked).astype(np.int64)
+
+
+def _shuffled(docs: Iterable[Document]) -> list[Document]:
+    listed = list(docs)
+    np.random.default_rng(0).shuffle(listed)  # type: ignore[arg-type]
+    return listed

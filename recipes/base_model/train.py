@@ -1,0 +1,151 @@
+"""Train from nothing: warm up, hold the rate, decay at the end of the budget.
+
+The state before the decay is kept: a larger budget later goes on from there, as if asked at once.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import shape
+import torch
+import torch.nn.functional as F
+from corpus import ROW, Mixture
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import LlamaForCausalLM
+
+PEAK_RATE, WARMUP_STEPS, DECAY_SHARE, FLOOR = 2e-3, 60, 0.2, 0.02
+WEIGHT_DECAY, BETAS, MAX_NORM = 0.1, (0.9, 0.95), 1.0
+SAVE_EVERY_SECONDS = 60.0
+
+
+@dataclass
+class Progress:
+    """How far a training is; seconds are those spent in steps."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Minutes of training in all, rows of a step, and whether the pass is compiled (needs a C compiler)."""
+
+    minutes: float
+    rows: int = 2
+    compile: bool = False
+
+    @property
+    def decay_from(self) -> float:
+        """Seconds after which the rate decays."""
+        return self.minutes * 60 * (1 - DECAY_SHARE)
+
+    def rate(self, progress: Progress) -> float:
+        """Return the learning rate of the next step."""
+        warmup = min(1.0, (progress.step + 1) / WARMUP_STEPS)
+        left = (self.minutes * 60 - progress.seconds) / (self.minutes * 60 * DECAY_SHARE)
+        return PEAK_RATE * warmup * max(FLOOR, min(1.0, left))
+
+
+def train(corpus: Path, state: Path, budget: Budget) -> tuple[LlamaForCausalLM, Progress]:
+    """Train until the budget is spent, from the newest state that fits it, and return the decayed model."""
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(shape.config())
+    optimizer = _optimizer(model)
+    # A decay belongs to one budget: another budget starts again from the state before the decay.
+    stable, decayed = state / "stable.safetensors", state / f"decay_{budget.minutes:g}.safetensors"
+    start = next((file for file in (decayed, stable) if file.exists()), None)
+    progress = _load(start, model, optimizer) if start else Progress()
+    if start == stable and progress.seconds > budget.decay_from + SAVE_EVERY_SECONDS:
+        raise ValueError(f"{progress.seconds / 60:.1f} minutes are trained at the full rate; ask for more.")
+    mixture, loss_of = Mixture(corpus), _loss(model, compiled=budget.compile)
+    saved = progress.seconds
+    while progress.seconds < budget.minutes * 60:
+        decaying = progress.seconds >= budget.decay_from
+        began = time.perf_counter()
+        ids = torch.from_numpy(mixture.rows(progress.step, budget.rows))
+        loss = _step(loss_of, optimizer, ids, rate=budget.rate(progress))
+        progress.seconds += time.perf_counter() - began
+        progress.step += 1
+        progress.tokens += budget.rows * ROW
+        _print(progress, loss, rate=budget.rate(progress))
+        enters_decay = not decaying and progress.seconds >= budget.decay_from
+        if enters_decay or progress.seconds - saved > SAVE_EVERY_SECONDS:
+            _save(decayed if decaying else stable, model, optimizer, progress)
+            saved = progress.seconds
+    _save(decayed, model, optimizer, progress)
+    return model.eval(), progress
+
+
+def _optimizer(model: LlamaForCausalLM) -> torch.optim.AdamW:
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for p in parameters if p.dim() == 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=BETAS, fused=True)
+
+
+def _loss(model: LlamaForCausalLM, *, compiled: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the mean next-token loss of [rows, ROW + 1] ids, every token counting."""
+
+    def loss(ids: torch.Tensor) -> torch.Tensor:
+        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+        return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+
+    return torch.compile(loss) if compiled else loss
+
+
+def _step(
+    loss_of: Callable[[torch.Tensor], torch.Tensor],
+    optimizer: torch.optim.AdamW,
+    ids: torch.Tensor,
+    *,
+    rate: float,
+) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    loss = loss_of(ids)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], MAX_NORM)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.item()
+
+
+def _save(file: Path, model: LlamaForCausalLM, optimizer: torch.optim.AdamW, progress: Progress) -> None:
+    """Write weights, moments and progress as one file, which replaces the old one whole."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {f"model.{name}": p.detach() for name, p in model.named_parameters()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"moments.{index}.{name}": tensor for name, tensor in moments.items()}
+    fresh = file.with_suffix(".new")
+    save_file(tensors, fresh, metadata={"progress": json.dumps(asdict(progress))})
+    fresh.replace(file)
+
+
+def _load(file: Path, model: LlamaForCausalLM, optimizer: torch.optim.AdamW) -> Progress:
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    with safe_open(file, framework="pt") as saved:
+        for name, parameter in model.named_parameters():
+            parameter.data.copy_(saved.get_tensor(f"model.{name}"))
+        for key in saved.keys():  # noqa: SIM118 - the file object is no mapping
+            if key.startswith("moments."):
+                _, index, name = key.split(".")
+                moments.setdefault(int(index), {})[name] = saved.get_tensor(key)
+        progress = json.loads(saved.metadata()["progress"])
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    return Progress(**progress)
+
+
+def _print(progress: Progress, loss: float, *, rate: float) -> None:
+    if progress.step % 20 == 0:
+        print(
+            f"train   step {progress.step:>6} {progress.seconds / 60:7.1f} min {progress.tokens:>11,} tokens"
+            f"  loss {loss:.3f}  rate {rate:.1e}  {progress.tokens / progress.seconds:.0f} tokens/s",
+            flush=True,
+        )

@@ -1,0 +1,29 @@
+"""Takes away bytes that no row speaks of: whoever was about to write the row, or to delete the bytes, was killed."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from afina.blobs import Blobs
+from afina.store.database import Database
+from afina.store.survey import in_use
+
+GRACE_SECONDS = 3600.0  # bytes come before their row, so young ones may still get it
+
+
+def sweep(database: Database, blobs: Blobs, *, grace_seconds: float = GRACE_SECONDS) -> int:
+    """Delete what has no row and what an upload that broke off left; returns how many blobs there were."""
+    old = list(older(blobs, grace_seconds))  # before the rows are read: a row that comes meanwhile is seen
+    with database.system(read=True) as scope:
+        kept = in_use(scope)
+    orphans = [key for key in old if "/".join(key.split("/")[:2]) not in kept]
+    for key in orphans:
+        blobs.delete(key)
+    return len(orphans) + blobs.sweep(grace_seconds)
+
+
+def older(blobs: Blobs, seconds: float) -> Iterator[str]:
+    """Blobs of at least this age; one that is deleted while we look is none."""
+    for key in blobs.below():
+        with suppress(FileNotFoundError):
+            if blobs.age(key) >= seconds:
+                yield key

@@ -1,0 +1,161 @@
+"""A second project on every route there is: it sees nothing of the first, and what is foreign looks missing."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from afina.api.app import create_app
+from afina.settings import Settings
+from afina.store import keys, projects
+from afina.store.database import Database
+from afina_server import KEY, Server, ended, jsonl, rows, tune, upload
+
+STRANGER = "sk-of-another-project-in-tests"
+MISSING = {
+    "file_id": "file-ThisOneNeverExistedAtAll0",
+    "job_id": "ftjob-ThisOneNeverExistedAtAll0",
+    "model": "ft:afina-tiny:personal::NeverWas",
+    "key_id": "key_ThisOneNeverExistedAtAll0",
+}
+PUBLIC = {"/healthz"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One verb of one path of the API."""
+
+    method: str
+    path: str
+
+    @property
+    def names(self) -> list[str]:
+        return re.findall(r"{(\w+)(?::path)?}", self.path)
+
+    def url(self, ids: dict[str, str]) -> str:
+        return re.sub(r"{(\w+)(?::path)?}", lambda match: ids[match[1]], self.path)
+
+
+def every_route() -> list[Route]:
+    app = create_app(Settings(data=Path("never-opened")))
+    return [
+        Route(method, route.path)
+        for route in iter_route_contexts(app.routes)
+        if route.path and route.path.startswith("/v1/")
+        for method in sorted(route.methods or ())
+        if method != "HEAD"
+    ]
+
+
+ROUTES = every_route()
+OF_ONE = [route for route in ROUTES if route.names]
+LISTS = [route for route in ROUTES if not route.names and route.method == "GET"]
+ids_of_route = [f"{route.method} {route.path}" for route in OF_ONE]
+
+
+@pytest.fixture(scope="module")
+def owned(server: Server) -> dict[str, str]:
+    """One of everything that can be named, in the first project."""
+    with server.client() as client:
+        file = upload(client, jsonl(rows(10))).id
+        job = ended(client, tune(client, file, n_epochs=1, batch_size=8).id)
+    key = httpx.post(
+        f"{server.url}/v1/afina/keys", json={"name": "second", "role": "owner"}, headers=bearer(KEY)
+    ).json()["id"]
+    assert job.fine_tuned_model is not None
+    return {"file_id": file, "job_id": job.id, "model": job.fine_tuned_model, "key_id": key}
+
+
+@pytest.fixture(scope="module")
+def stranger(server: Server) -> Iterator[httpx.Client]:
+    """An owner of a second project of the same organisation."""
+    database = Database(Settings(data=server.data).database)
+    with database.system() as system:
+        first = projects.every(system)[0]
+        second = projects.create(system, first.organization_id, "Second")
+    with database.scope(second.id) as scope:
+        keys.insert(scope, STRANGER, name="stranger", role="owner")
+    database.close()
+    with httpx.Client(base_url=server.url, headers=bearer(STRANGER), timeout=60) as client:
+        yield client
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {secret}"}
+
+
+def shown(reply: httpx.Response, ids: dict[str, str]) -> tuple[int, str]:
+    """Status and body, with the ids that were sent taken out."""
+    text = reply.text
+    for name, value in ids.items():
+        text = text.replace(value, f"<{name}>")
+    return reply.status_code, text
+
+
+def test_there_is_an_example_for_every_parameter_of_every_route() -> None:
+    assert {name for route in OF_ONE for name in route.names} == set(MISSING)
+    assert len(OF_ONE) >= 10 and len(LISTS) >= 4
+
+
+@pytest.mark.parametrize("route", OF_ONE, ids=ids_of_route)
+def test_a_foreign_id_is_a_missing_id(
+    stranger: httpx.Client, owned: dict[str, str], server: Server, route: Route
+) -> None:
+    foreign = stranger.request(route.method, route.url(owned))
+    missing = stranger.request(route.method, route.url(MISSING))
+    assert shown(foreign, owned) == shown(missing, MISSING)
+    assert foreign.status_code == 404
+    own = httpx.get(f"{server.url}{route.url(owned)}", headers=bearer(KEY))
+    assert own.status_code in (200, 405)
+
+
+@pytest.mark.parametrize("route", LISTS, ids=lambda route: route.path)
+def test_lists_hold_nothing_of_another_project(
+    stranger: httpx.Client, owned: dict[str, str], route: Route
+) -> None:
+    reply = stranger.get(route.path)
+    assert reply.status_code == 200
+    assert not any(value in reply.text for value in owned.values())
+    page = reply.json()
+    if route.path == "/v1/afina/keys":
+        assert len(page["data"]) == 1
+    elif route.path != "/v1/models":
+        assert page["data"] == [] and page["has_more"] is False
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_no_route_answers_without_a_valid_key(server: Server, owned: dict[str, str], route: Route) -> None:
+    url = f"{server.url}{route.url(owned)}"
+    assert httpx.request(route.method, url).status_code == 401
+    wrong = httpx.request(route.method, url, headers=bearer("sk-nobodys"))
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert "sk-nobodys" not in wrong.text
+
+
+@pytest.mark.parametrize("place", ["model", "training_file", "validation_file"])
+def test_a_foreign_id_in_a_job_is_a_missing_id(
+    stranger: httpx.Client, owned: dict[str, str], place: str
+) -> None:
+    mine = stranger.post(
+        "/v1/files", files={"file": ("own.jsonl", jsonl(rows(10)))}, data={"purpose": "fine-tune"}
+    )
+    name = "model" if place == "model" else "file_id"
+    sound = {"model": "afina-tiny", "training_file": mine.json()["id"]}
+    foreign = stranger.post("/v1/fine_tuning/jobs", json={**sound, place: owned[name]})
+    missing = stranger.post("/v1/fine_tuning/jobs", json={**sound, place: MISSING[name]})
+    assert shown(foreign, owned) == shown(missing, MISSING)
+    assert foreign.status_code == 400
+    assert foreign.json()["error"]["param"] == place
+
+
+def test_a_foreign_model_does_not_answer(stranger: httpx.Client, owned: dict[str, str]) -> None:
+    def ask(model: str) -> httpx.Response:
+        body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+        return stranger.post("/v1/chat/completions", json=body)
+
+    assert shown(ask(owned["model"]), owned) == shown(ask(MISSING["model"]), MISSING)
+    assert ask(owned["model"]).status_code == 404

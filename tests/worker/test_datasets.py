@@ -1,0 +1,92 @@
+"""Token files are made once, by what decides them, and never from bytes that have changed."""
+
+import threading
+
+import pytest
+
+from afina.data.tokens import TokenFile
+from afina.errors import DataError
+from afina.worker import datasets
+from afina.worker.bases import find
+
+
+@pytest.fixture
+def tiny(context):
+    return find(context, "tiny")
+
+
+def test_the_rows_are_those_of_the_file(rooms, context, tiny):
+    made = datasets.of_job(context, rooms.submit(), tiny, "training")
+    data = TokenFile.open(made.path)
+    assert (len(data), made.stats.examples, made.stats) == (10, 10, data.stats)
+    assert made.path.is_relative_to(context.settings.data.absolute() / "cache" / "tokens" / rooms.project)
+
+
+def test_the_same_file_is_rendered_once(rooms, context, tiny, chats, monkeypatch):
+    first = datasets.of_job(context, rooms.submit(chats(10)), tiny, "training")
+    monkeypatch.setattr(datasets, "Renderer", None)  # whoever rendered now would find out
+    assert datasets.of_job(context, rooms.submit(chats(10)), tiny, "training") == first
+
+
+@pytest.mark.parametrize("other", [{"content": b"other"}, {"afina": {"max_length": 20}}, {"project": True}])
+def test_what_decides_the_tokens_decides_the_name(rooms, context, tiny, chats, other):
+    file = datasets.file_of(context, rooms.submit(), "training")
+    name = datasets.token_path(context, file, tiny, max_length=64)
+    if "content" in other:
+        changed = datasets.token_path(context, file.model_copy(update={"sha256": "x"}), tiny, max_length=64)
+    elif "afina" in other:
+        changed = datasets.token_path(context, file, tiny, max_length=20)
+    else:
+        changed = datasets.token_path(
+            context, file.model_copy(update={"project_id": "p"}), tiny, max_length=64
+        )
+    assert changed != name
+
+
+@pytest.mark.parametrize("asked", [None, 20, 10**6])
+def test_an_example_is_cut_at_what_was_asked_and_at_the_context(rooms, context, tiny, asked):
+    job = rooms.submit(afina={"max_length": asked} if asked else {})
+    assert datasets.max_length(job, tiny) == min(asked or 512, 512)
+
+
+def test_a_damaged_cache_is_made_again(rooms, context, tiny):
+    job = rooms.submit()
+    made = datasets.of_job(context, job, tiny, "training")
+    whole = made.path.read_bytes()
+    made.path.write_bytes(whole[:100])
+    assert datasets.of_job(context, job, tiny, "training") == made
+    assert made.path.read_bytes() == whole
+
+
+def test_two_jobs_that_need_the_same_file_at_once_both_get_it(rooms, context, tiny, chats):
+    jobs = [rooms.submit(chats(200)) for _ in range(4)]
+    found, barrier = [], threading.Barrier(4)
+
+    def make(job):
+        barrier.wait()
+        found.append(datasets.of_job(context, job, tiny, "training"))
+
+    threads = [threading.Thread(target=make, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(found)) == 1
+    assert len(TokenFile.open(found[0].path)) == 200
+    assert [path.name for path in found[0].path.parent.iterdir()] == [found[0].path.name]
+
+
+@pytest.mark.parametrize("damage", ["bit", "short", "gone"])
+@pytest.mark.parametrize("kind", ["training", "validation"])
+def test_bytes_that_have_changed_are_refused(rooms, context, tiny, chats, damage, kind):
+    job = rooms.submit(validation_file=rooms.upload(chats(3)).id)
+    path = rooms.blobs.path(datasets.file_of(context, job, kind).blob)
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(content[:-1] if damage == "short" else bytes([content[0] ^ 1]) + content[1:])
+    for read in (datasets.report, datasets.of_job):
+        with pytest.raises(DataError) as refused:
+            read(context, job, tiny, kind)
+        assert (refused.value.code, refused.value.param) == (f"{kind}_file_corrupt", f"{kind}_file")

@@ -1,0 +1,104 @@
+"""What "auto" means, at both sides of every boundary."""
+
+import pytest
+
+from afina.data.tokens import TokenStats
+from afina.schemas.fine_tuning import SupervisedHyperparameters
+from afina.worker import plan
+from afina.worker.plan import BaseFacts
+
+SMALL = BaseFacts(parameters=1_000_000, hidden_size=256, context=2048)
+
+
+def stats(examples: int, *, rows: int | None = None, tokens: int = 100) -> TokenStats:
+    """`tokens` of each row."""
+    rows = examples if rows is None else rows
+    return TokenStats(examples, rows, rows * tokens, rows, 0, tokens)
+
+
+@pytest.mark.parametrize(
+    ("examples", "epochs"),
+    [
+        (1, 25),
+        (4, 25),
+        (5, 20),
+        (10, 10),
+        (33, 3),
+        (34, 3),
+        (8_333, 3),
+        (8_334, 2),
+        (12_500, 2),
+        (12_501, 1),
+        (25_001, 1),
+        (10**7, 1),
+    ],
+)
+def test_epochs(examples, epochs):
+    assert plan.epochs(examples) == epochs
+
+
+@pytest.mark.parametrize(
+    ("examples", "tokens", "size"),
+    [
+        (10, 100, 1),  # fewer than sixteen rows: one each
+        (31, 100, 1),
+        (32, 100, 2),  # an epoch keeps sixteen steps
+        (160, 100, 10),
+        (10_000, 100, 49),  # a pass of 4992 tokens is full
+        (10_000, 1_000, 20),  # 0.2% of the rows
+        (10_000, 2_000, 20),
+        (128_000, 2_000, 256),  # 0.2% is 256, which is the most
+        (10**6, 2_000, 256),
+    ],
+)
+def test_batch_size(examples, tokens, size):
+    assert plan.batch_size(stats(examples, tokens=tokens), SMALL) == size
+
+
+def test_an_example_of_several_rows_counts_with_all_of_them():
+    assert plan.batch_size(stats(10, rows=160), SMALL) == plan.batch_size(stats(160), SMALL)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "tokens"),
+    [(1_000, 8192), (610_000, 8192), (1_000_000, 4992), (10_000_000, 448), (19_600_000, 256), (10**10, 256)],
+)
+def test_token_budget(parameters, tokens):
+    assert plan.token_budget(BaseFacts(parameters, 256, 2048)) == tokens
+
+
+def test_learning_rate():
+    assert plan.learning_rate(1.0, BaseFacts(1, 2000, 1)) == 5e-4
+    assert plan.learning_rate(3.0, BaseFacts(1, 2000, 1)) == 3 * plan.learning_rate(
+        1.0, BaseFacts(1, 2000, 1)
+    )
+    assert plan.learning_rate(1.0, BaseFacts(1, 500, 1)) == pytest.approx(5e-4 * 4**0.781)
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup"), [(1, 0), (19, 0), (20, 1), (2_000, 100), (2_020, 100), (10**6, 100)]
+)
+def test_warmup(steps, warmup):
+    assert plan.warmup_steps(steps) == warmup
+
+
+@pytest.mark.parametrize(("steps", "every"), [(1, 5), (100, 5), (101, 6), (120, 6), (2_000, 100)])
+def test_validation(steps, every):
+    assert plan.validate_every(steps) == every
+
+
+def test_what_was_asked_for_is_taken():
+    asked = SupervisedHyperparameters(n_epochs=7, batch_size=5, learning_rate_multiplier=0.5)
+    assert plan.resolve(asked, stats(10_000), SMALL) == asked
+    assert plan.resolved(asked) == (7, 5, 0.5)
+
+
+def test_every_auto_becomes_a_number():
+    found = plan.resolve(SupervisedHyperparameters(n_epochs=2), stats(160), SMALL)
+    assert plan.resolved(found) == (2, 10, 1.0)
+
+
+def test_the_facts_of_a_base_come_from_its_headers(base):
+    facts = BaseFacts.read(base)
+    embedding, attention, mlp, norms = 8192 * 16, 16 * 16 * 2 + 16 * 8 * 2, 3 * 16 * 32, 3 * 16
+    assert facts == BaseFacts(embedding + attention + mlp + norms, 16, 512)

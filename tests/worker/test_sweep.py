@@ -1,0 +1,86 @@
+"""Bytes without a row go, everything else stays."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from afina.blobs import Blobs
+from afina.schemas.files import FileObject
+from afina.schemas.models import Model
+from afina.store import files, models, projects
+from afina.store.database import Database
+from afina.worker.sweep import sweep
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(f"sqlite:///{tmp_path / 'afina.db'}")
+    opened.upgrade()
+    with opened.system() as system:
+        projects.create_first(system, "sk-test")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(tmp_path / "blobs")
+
+
+def keep_file(database: Database, blobs: Blobs) -> FileObject:
+    written = blobs.write("files/file-kept", [b"kept"])
+    file = FileObject(
+        id="file-kept",
+        bytes=written.bytes,
+        created_at=1,
+        filename="kept.jsonl",
+        purpose="fine-tune",
+        sha256=written.sha256,
+    )
+    with database.system(read=True) as system:
+        project = projects.every(system)[0].id
+    with database.scope(project) as scope:
+        return files.insert(scope, file)
+
+
+def keep_model(database: Database, blobs: Blobs, name: str) -> Model:
+    blobs.write(f"models/{name}/manifest.json", [b"{}"])
+    model = Model(id=f"ft:{name}", created=1, owned_by="org", kind="tuned", base="b", key=name)
+    with database.system(read=True) as system:
+        project = projects.every(system)[0].id
+    with database.scope(project) as scope:
+        return models.insert(scope, model)
+
+
+def test_only_what_has_no_row_goes(database: Database, blobs: Blobs) -> None:
+    file, model = keep_file(database, blobs), keep_model(database, blobs, "model-kept")
+    blobs.write("files/file-orphan", [b"x"])
+    blobs.write("models/model-orphan/adapter_model.safetensors", [b"x"])
+    blobs.write("models/model-orphan/manifest.json", [b"x"])
+    assert sweep(database, blobs, grace_seconds=0) == 3
+    assert set(blobs.below()) == {file.blob, f"{model.folder}/manifest.json"}
+
+
+def test_young_bytes_may_still_get_their_row(database: Database, blobs: Blobs) -> None:
+    blobs.write("files/file-young", [b"x"])
+    assert sweep(database, blobs) == 0
+    assert list(blobs.below()) == ["files/file-young"]
+
+
+def test_the_bytes_of_a_deleted_model_go(database: Database, blobs: Blobs) -> None:
+    model = keep_model(database, blobs, "model-deleted")
+    with database.system(read=True) as system:
+        project = projects.every(system)[0].id
+    with database.scope(project) as scope:
+        models.delete(scope, model.id)
+    assert sweep(database, blobs, grace_seconds=0) == 1
+    assert list(blobs.below()) == []
+
+
+def test_an_upload_that_broke_off_leaves_nothing(database: Database, blobs: Blobs) -> None:
+    writer = blobs.writer("files/file-broken-off")
+    writer.write(b"half")
+    writer.file.close()  # and the process was killed
+    assert sweep(database, blobs, grace_seconds=0) == 1
+    assert list(blobs.temporary.iterdir()) == []
