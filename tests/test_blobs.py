@@ -156,6 +156,17 @@ def test_abandoned_temporary_files_are_swept_and_young_ones_stay(blobs: Blobs):
     assert list(blobs.below()) == []
 
 
+def test_a_writer_that_finishes_meanwhile_does_not_stop_the_sweep(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+):
+    old = blobs.temporary / "old"
+    old.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([folder / "gone", old]))
+    assert blobs.sweep() == 1
+    assert not old.exists()
+
+
 @pytest.mark.parametrize("call", ["write", "fsync"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_said_and_leaves_nothing(

@@ -1,29 +1,11 @@
 """A server that tests may hurt, and an unbroken run to compare with."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import openai
 import pytest
-from openai.types.fine_tuning import FineTuningJob
 
-from afina_server import Server, ended, jsonl, rows, tune, upload
-
-
-@dataclass(frozen=True)
-class Twin:
-    """What the same job becomes when nobody disturbs it; `begin` starts it once more."""
-
-    training_file: str
-    weights: bytes
-    table: bytes
-    steps = 96
-
-    @staticmethod
-    def begin(client: openai.OpenAI, training_file: str) -> FineTuningJob:
-        """Six epochs of sixteen steps."""
-        return tune(client, training_file, n_epochs=6, batch_size=1)
+from afina_server import Server, Twin, ended, jsonl, rows, upload
 
 
 @pytest.fixture(scope="session")

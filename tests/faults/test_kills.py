@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from openai.types.fine_tuning import FineTuningJob
 
-from afina_server import Server, ended, events, kill, let_run, steps, tune, until
+from afina_server import Server, Twin, answer, ended, events, kill, let_run, steps, tune, until
 
 PROGRAMS = {"host": "afina.host", "worker": "afina.worker", "api": "afina.api"}
 
 
-def test_a_killed_host_is_resumed(server: Server, twin) -> None:
+def test_a_killed_host_is_resumed(server: Server, twin: Twin) -> None:
     job = begun(server, twin, random.Random(1))
     (host,) = server.pids("afina.host")
     kill(host)
@@ -20,7 +20,7 @@ def test_a_killed_host_is_resumed(server: Server, twin) -> None:
     assert host not in server.pids()
 
 
-def test_a_killed_worker_takes_its_host_along_and_is_resumed(server: Server, twin) -> None:
+def test_a_killed_worker_takes_its_host_along_and_is_resumed(server: Server, twin: Twin) -> None:
     job = begun(server, twin, random.Random(2))
     before = server.pids("afina.worker") + server.pids("afina.host")
     assert len(before) == 2
@@ -30,7 +30,7 @@ def test_a_killed_worker_takes_its_host_along_and_is_resumed(server: Server, twi
     assert len(server.pids("afina.worker")) == len(server.pids("afina.host")) == 1
 
 
-def test_a_killed_api_comes_back_and_the_run_does_not_notice(server: Server, twin) -> None:
+def test_a_killed_api_comes_back_and_the_run_does_not_notice(server: Server, twin: Twin) -> None:
     job = begun(server, twin, random.Random(3))
     (host,) = server.pids("afina.host")
     kill(server.pids("afina.api")[0])
@@ -40,23 +40,25 @@ def test_a_killed_api_comes_back_and_the_run_does_not_notice(server: Server, twi
     assert server.pids("afina.host") == [host]
 
 
-def test_a_killed_supervisor_leaves_no_process_and_a_new_one_goes_on(server: Server, twin) -> None:
+def test_a_killed_supervisor_leaves_no_process_and_a_new_one_goes_on(server: Server, twin: Twin) -> None:
     job = begun(server, twin, random.Random(4))
     kill(server.process.pid)
     server.process.wait()
     until(server.pids, lambda left: not left, what="its children have ended")
     server.start()
     check_resumed(server, twin, job)
+    assert answer(server.client(), "afina-tiny", max_tokens=1)
 
 
-def test_everything_killed_at_once_as_by_a_power_cut(server: Server, twin) -> None:
+def test_everything_killed_at_once_as_by_a_power_cut(server: Server, twin: Twin) -> None:
     job = begun(server, twin, random.Random(5))
     server.kill()
     server.start()
     check_resumed(server, twin, job)
+    assert answer(server.client(), "afina-tiny", max_tokens=1)
 
 
-def test_a_worker_killed_between_weights_and_status_publishes_once(server: Server, twin) -> None:
+def test_a_worker_killed_between_weights_and_status_publishes_once(server: Server, twin: Twin) -> None:
     """The worker is stopped and walked on in small steps, until the manifest lies there and the row does not."""
     for _ in range(8):
         before = set(server.manifests())
@@ -89,7 +91,7 @@ def walk(server: Server, worker: int, before: set[Path]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
-def test_three_kills_of_whatever_at_random(server: Server, twin, seed: int) -> None:
+def test_three_kills_of_whatever_at_random(server: Server, twin: Twin, seed: int) -> None:
     chance = random.Random(seed)
     job = begun(server, twin, chance)
     for _ in range(3):
@@ -105,7 +107,7 @@ def test_three_kills_of_whatever_at_random(server: Server, twin, seed: int) -> N
     check_equal(server, twin, ended(server.client(), job.id))
 
 
-def begun(server: Server, twin, chance: random.Random) -> FineTuningJob:
+def begun(server: Server, twin: Twin, chance: random.Random) -> FineTuningJob:
     """The twin's job once more, some steps on its way."""
     with server.client() as client:
         job = twin.begin(client, twin.training_file)
@@ -114,14 +116,14 @@ def begun(server: Server, twin, chance: random.Random) -> FineTuningJob:
     return job
 
 
-def check_resumed(server: Server, twin, job: FineTuningJob) -> None:
+def check_resumed(server: Server, twin: Twin, job: FineTuningJob) -> None:
     """It went on from somewhere, not from the start, and became the very same."""
     check_equal(server, twin, ended(server.client(), job.id))
     assert resumptions(server, job)
     assert all(step > 0 for step in resumptions(server, job))
 
 
-def check_equal(server: Server, twin, job: FineTuningJob) -> None:
+def check_equal(server: Server, twin: Twin, job: FineTuningJob) -> None:
     """Every step once, and the unbroken run's bytes."""
     assert (job.status, job.error) == ("succeeded", None)
     with server.client() as client:

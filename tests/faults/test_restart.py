@@ -2,12 +2,12 @@
 
 import random
 
-from afina_server import Server, answer, ended, events, kill, steps, until
+from afina_server import Server, Twin, answer, ended, events, kill, steps, until
 
 LONGEST_END = 40.0
 
 
-def test_sigterm_in_the_middle_of_a_job(server: Server, twin) -> None:
+def test_sigterm_in_the_middle_of_a_job(server: Server, twin: Twin) -> None:
     with server.client() as client:
         job = twin.begin(client, twin.training_file)
     at = random.Random(6).randint(3, twin.steps // 6)
@@ -25,7 +25,7 @@ def test_sigterm_in_the_middle_of_a_job(server: Server, twin) -> None:
     assert server.weights(finished.fine_tuned_model) == twin.weights
 
 
-def test_answers_and_history_outlive_a_restart(server: Server, twin) -> None:
+def test_answers_and_history_outlive_a_restart(server: Server, twin: Twin) -> None:
     with server.client() as client:
         job = ended(client, twin.begin(client, twin.training_file).id)
         before = [event.id for event in events(client, job.id)]
@@ -38,7 +38,7 @@ def test_answers_and_history_outlive_a_restart(server: Server, twin) -> None:
         assert answer(client, job.fine_tuned_model) == said
 
 
-def test_a_host_that_dies_while_it_answers_is_replaced(server: Server, twin) -> None:
+def test_a_host_that_dies_while_it_answers_is_replaced(server: Server, twin: Twin) -> None:
     with server.client(retries=8) as client:
         said = answer(client, "afina-tiny")
         for pid in server.pids("afina.host"):

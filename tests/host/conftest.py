@@ -3,16 +3,16 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-import tiny_base
 import uvicorn
 
+import tiny_base
 from afina.engine.engine import Engine
 from afina.engine.fake import FakeEngine
 from afina.engine.types import AdapterSpec, SamplingParams, Token
@@ -87,8 +87,10 @@ class Hesitant(FakeEngine):
         self.go = asyncio.Event()
         self.made = 0
 
-    async def _count(self, prompt: list[int], params: SamplingParams) -> AsyncIterator[Token]:
-        async with contextlib.aclosing(super()._count(prompt, params)) as tokens:
+    async def sample(
+        self, adapter: str | None, prompt: list[int], params: SamplingParams
+    ) -> AsyncGenerator[Token, None]:
+        async with contextlib.aclosing(super().sample(adapter, prompt, params)) as tokens:
             async for token in tokens:
                 self.made += 1
                 yield token

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,7 +59,7 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def router(tmp_path: Path, address: str) -> Router:
+async def router(tmp_path: Path, address: str) -> AsyncIterator[Router]:
     settings = Settings(data=tmp_path, host_start_seconds=10)
     database = Database(settings.database)
     database.upgrade()
@@ -68,7 +68,10 @@ def router(tmp_path: Path, address: str) -> Router:
         register_bundled(system)
         hosts.starting(system, "afina-tiny", "test")
         hosts.ready(system, "afina-tiny", "test", address=address, pid=1)
-    return Router(database, Blobs(tmp_path / "blobs"), settings)
+    opened = Router(database, Blobs(tmp_path / "blobs"), settings)
+    yield opened
+    await opened.close()
+    database.close()
 
 
 def ask(**fields: object) -> CreateChatCompletion:
@@ -86,7 +89,6 @@ async def test_the_stream_equals_the_whole_reply(router: Router):
     assert 0 < whole.usage.completion_tokens <= 24
     again = await router.complete(target, ask(n=2, seed=7, temperature=1))
     assert again.choices == whole.choices
-    await router.close()
 
 
 async def test_a_stop_sequence_and_a_length(router: Router):
@@ -99,7 +101,6 @@ async def test_a_stop_sequence_and_a_length(router: Router):
     assert cut.finish_reason == "stop" and cut.message.content == text[: text.index(stop)]
     one = await router.complete(target, ask(max_tokens=1))
     assert one.choices[0].finish_reason in ("length", "stop") and one.usage.completion_tokens == 1
-    await router.close()
 
 
 async def test_leaving_a_stream_frees_the_host(router: Router):
@@ -110,7 +111,6 @@ async def test_leaving_a_stream_frees_the_host(router: Router):
         await stream.aclose()
     reply = await asyncio.wait_for(router.complete(target, ask(max_tokens=2)), 30)
     assert reply.choices
-    await router.close()
 
 
 async def test_a_base_that_the_host_does_not_have(router: Router):
@@ -119,7 +119,6 @@ async def test_a_base_that_the_host_does_not_have(router: Router):
     assert asked.completion
     with pytest.raises(Unavailable):
         await router.hosts.complete(target, asked.completion.model_copy(update={"model": "another"}))
-    await router.close()
 
 
 def project(router: Router) -> str:

@@ -374,3 +374,15 @@ def test_wishes_grow_old_and_fresh_ones_are_not_written_again(database: Database
         assert hosts.wanted(system, within_seconds=60) == []
         hosts.want(system, "tiny")
     assert wanted_at() >= first
+
+
+def test_all_processes_of_a_name_can_be_forgotten_at_once(database: Database) -> None:
+    with database.system() as system:
+        for base, owner in (("one", "a_b:worker-1:x"), ("two", "a_b:worker-2:y"), ("three", "acb:worker-1:z")):
+            assert hosts.starting(system, base, owner)
+        assert hosts.gone_with(system, "a_b") == 2
+        assert {host.base: host.owner for host in hosts.every(system)} == {
+            "one": None,
+            "two": None,
+            "three": "acb:worker-1:z",
+        }

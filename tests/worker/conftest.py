@@ -16,10 +16,10 @@ from pathlib import Path
 from socket import SHUT_RDWR
 
 import pytest
-import tiny_base
 import uvicorn
 from sqlalchemy import text
 
+import tiny_base
 from afina import ids
 from afina.blobs import Blobs
 from afina.engine.engine import Engine
@@ -155,6 +155,15 @@ class Rooms:
         with self.database.system() as system:
             late = text("UPDATE work SET lease_until = lease_until - 7200 WHERE subject = :id")
             assert system.connection.execute(late, {"id": id}).rowcount == 1
+
+    def steal(self, id: str) -> Claim:
+        """As if a lease's time had passed and another worker had been the first to see it."""
+        late = text("UPDATE work SET lease_until = lease_until - 7200 WHERE subject = :id")
+        with self.database.system() as system:
+            system.connection.execute(late, {"id": id})
+            claim = work.claim(system, "successor", ["train"], lease_seconds=600)
+        assert claim is not None and claim.subject == id
+        return claim
 
     def model(self, name: str | None) -> Model:
         assert name is not None
@@ -330,6 +339,9 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.drain()
         self.context.hosts.close()
+        for thread in threading.enumerate():
+            if thread.name.startswith("start-"):  # a host that somebody wanted at the last moment
+                thread.join(60)
 
     def drain(self) -> None:
         self.context.draining.set()

@@ -141,6 +141,10 @@ def test_closing_ends_all_and_says_so(hosts, stand_ins, row, base):
     hosts.ensure("tiny", base)
     hosts.close()
     assert (stand_ins.closed, row().status) == (True, "wanted")
+    hosts.running.clear()
+    with pytest.raises(HostLost):
+        hosts.ensure("tiny", base)
+    assert len(stand_ins.started) == 1
 
 
 def never() -> bool:

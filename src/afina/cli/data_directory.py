@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from afina.cli.output import CommandFailed
 
 LOCK = "serve.lock"
+NAME = "serve.name"
 
 
 @contextmanager
@@ -37,3 +39,11 @@ def hold(descriptor: int, data: Path) -> None:
         raise CommandFailed(message, cure="stop that server first, or choose another directory") from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+
+def name_of(data: Path) -> str:
+    """The directory's own name, equal at every start: by it, rows tell whose processes held them."""
+    path = data / NAME
+    if not path.exists():
+        path.write_text(secrets.token_hex(8))
+    return path.read_text()

@@ -9,7 +9,7 @@ from functools import partial
 
 import afina.base
 from afina import __version__, ids
-from afina.cli.data_directory import exclusively
+from afina.cli.data_directory import exclusively, name_of
 from afina.cli.doctor import require_free
 from afina.cli.output import CommandFailed, console, emit, show_fields
 from afina.cli.supervisor import Program, Supervisor
@@ -30,7 +30,9 @@ def run(settings: Settings, *, json: bool) -> None:
         check_address(settings)
         database = Database(settings.database)
         welcome = Welcome(settings, open_rows(database, settings), json)
-        Supervisor(programs(settings), died=partial(forget, database), ready=welcome.given).run()
+        died, name = partial(forget, database), name_of(settings.data)
+        died(name)  # whoever served this directory before was killed, or has left nothing
+        Supervisor(programs(settings), died=died, ready=welcome.given, name=name).run()
 
 
 def check_address(settings: Settings) -> None:
@@ -63,7 +65,7 @@ def programs(settings: Settings) -> list[Program]:
 
 
 def forget(database: Database, name: str) -> None:
-    """A process has died: what it held is free at once, not when its lease would have run out."""
+    """A process has died, or all of a name: what it held is free at once, not when its lease would have run out."""
     try:
         with database.system() as system:
             leases, lost = work.release_owner(system, name), hosts.gone_with(system, name)

@@ -9,7 +9,6 @@ import os
 import secrets
 import select
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -55,11 +54,20 @@ class Child:
 
 
 class Supervisor:
-    """`died(name)` is told of each process that ended too early; `ready()` is asked until it says yes."""
+    """`died(name)` is told of each process that ended too early; `ready()` is asked until it says yes.
+
+    The names of all processes begin with `name` and a colon.
+    """
 
     def __init__(
-        self, programs: Sequence[Program], *, died: Callable[[str], None], ready: Callable[[], bool]
+        self,
+        programs: Sequence[Program],
+        *,
+        died: Callable[[str], None],
+        ready: Callable[[], bool],
+        name: str = "supervisor",
     ) -> None:
+        self.name = name
         self.children = [Child(program) for program in programs]
         self.died = died
         self.ready = ready
@@ -94,7 +102,7 @@ class Supervisor:
     def start(self, child: Child) -> None:
         """A new process under a new name, in a process group of its own: Ctrl-C reaches us alone."""
         program = child.program
-        child.name = f"{socket.gethostname()}:{os.getpid()}:{program.label}:{secrets.token_hex(4)}"
+        child.name = f"{self.name}:{program.label}:{secrets.token_hex(4)}"
         named = {program.name_in: child.name} if program.name_in else {}
         child.started = time.monotonic()
         child.process = subprocess.Popen(

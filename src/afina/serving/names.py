@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from afina.data.strict_json import clipped
-from afina.errors import NotFound
+from afina.errors import NotFound, clipped
 from afina.schemas.models import Model
 from afina.serving.bases import BUNDLED
 from afina.store import models

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, or_, select, update
 
 from afina.schemas.record import Record
 from afina.store.clock import Now
-from afina.store.rows import from_row, upsert
+from afina.store.rows import from_row, named, upsert
 from afina.store.scope import System
 from afina.store.tables import hosts
 
@@ -74,8 +74,8 @@ def gone(system: System, base: str, owner: str) -> bool:
 
 
 def gone_with(system: System, owner: str) -> int:
-    """All hosts of a worker that has died have died with it; returns how many there were."""
-    return change(system, hosts.c.owner == owner, NOBODY)
+    """The hosts of a worker that has died, or of all whose names begin with its name and a colon, died with it."""
+    return change(system, named(hosts.c.owner, owner), NOBODY)
 
 
 def change(system: System, where: ColumnElement[bool], values: Mapping[str, object]) -> int:

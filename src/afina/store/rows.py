@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy import JSON, Row, Table
+from sqlalchemy import JSON, ColumnElement, Row, Table, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from afina.schemas.record import Record
@@ -31,6 +31,11 @@ def from_row(kind: type[Kind], row: Row[*tuple[object, ...]]) -> Kind:
     """The record in a row; columns that the record does not have (such as `seq`) stay behind."""
     named = row._mapping  # pyright: ignore[reportPrivateUsage] -- public, and underscored to keep column names free
     return kind.model_validate({name: value for name, value in named.items() if name in kind.model_fields})
+
+
+def named(owner: ColumnElement[str], name: str) -> ColumnElement[bool]:
+    """Whether an owner has this name, or one that begins with it and a colon."""
+    return or_(owner == name, owner.startswith(f"{name}:", autoescape=True))
 
 
 def upsert(transaction: Transaction, table: Table) -> postgresql.Insert | sqlite.Insert:

@@ -11,7 +11,7 @@ from sqlalchemy import delete as delete_from
 
 from afina.errors import FenceLost
 from afina.store.clock import Now
-from afina.store.rows import upsert
+from afina.store.rows import named, upsert
 from afina.store.scope import Scope, System
 from afina.store.tables import fences, projects, work
 
@@ -127,15 +127,11 @@ def release(system: System, claim: Claim, *, delay: float = 0.0, attempts: int |
     return system.connection.execute(statement).rowcount == 1
 
 
-def count_attempts(system: System, claim: Claim, attempts: int) -> bool:
-    """Note how many attempts have failed (0 after progress) while work goes on; False where it is lost."""
-    statement = update(work).where(held(claim.subject, claim.fence)).values(attempts=attempts)
-    return system.connection.execute(statement).rowcount == 1
-
-
 def release_owner(system: System, owner: str) -> int:
-    """End the leases of a worker that has died at once; returns how many there were."""
-    statement = update(work).where(work.c.lease_owner == owner).values(lease_owner=None, lease_until=None)
+    """End the leases of a worker that has died, or of all whose names begin with its name and a colon, at once."""
+    statement = (
+        update(work).where(named(work.c.lease_owner, owner)).values(lease_owner=None, lease_until=None)
+    )
     return system.connection.execute(statement).rowcount
 
 

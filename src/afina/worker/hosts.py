@@ -38,6 +38,7 @@ class Hosts:
         self.owner = owner
         self.running: dict[str, Host] = {}
         self.announced: set[str] = set()
+        self.closed = False
         self.starting = threading.Lock()
         self.line: list[Seat] = []
         self.seats: set[Seat] = set()
@@ -56,6 +57,8 @@ class Hosts:
 
     def start(self, base: str, source: Path) -> Host:
         """A new host that answers; one that does not come to that is ended."""
+        if self.closed:
+            raise HostLost("the worker is ending")
         with self.database.system() as scope:
             host_rows.starting(scope, base, self.owner)
         try:
@@ -163,7 +166,8 @@ class Hosts:
             self.moved.notify_all()
 
     def close(self) -> None:
-        """End all hosts."""
+        """End all hosts; no more are started."""
+        self.closed = True
         try:
             with self.database.system() as scope:
                 for base in list(self.running):
