@@ -247,9 +247,9 @@ class Twin:
     training_file: str
     weights: bytes
     table: bytes
-    steps = 96
+    steps = 64
 
     @staticmethod
     def begin(client: openai.OpenAI, training_file: str) -> FineTuningJob:
-        """Six epochs of sixteen steps."""
-        return tune(client, training_file, n_epochs=6, batch_size=1)
+        """Four epochs of sixteen steps."""
+        return tune(client, training_file, n_epochs=4, batch_size=1)

@@ -11,12 +11,20 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("src", "examples", "recipes")
-SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "versions" not in path.parts)
+SOURCES = sorted(
+    path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "versions" not in path.parts
+)
 LONGEST_FILE = 350
 LONGEST_FUNCTION = 60
 DRAWERS = {"utils", "util", "common", "helpers", "misc", "extras"}
 WORDLESS = re.compile(r"(Manager|Handler|Processor|Service|Factory)$")
-TORCH_FREE = ["afina.api.app", "afina.serving.router", "afina.worker.__main__", "afina.cli", "afina.engine.types"]
+TORCH_FREE = [
+    "afina.api.app",
+    "afina.serving.router",
+    "afina.worker.__main__",
+    "afina.cli",
+    "afina.engine.types",
+]
 
 
 def named(paths: list[Path]) -> list[str]:
@@ -45,7 +53,9 @@ def test_there_are_no_drawers() -> None:
 
 
 def test_classes_are_named_for_what_they_are() -> None:
-    classes = [n.name for p in SOURCES for n in ast.walk(ast.parse(p.read_text())) if isinstance(n, ast.ClassDef)]
+    classes = [
+        n.name for p in SOURCES for n in ast.walk(ast.parse(p.read_text())) if isinstance(n, ast.ClassDef)
+    ]
     assert [name for name in classes if WORDLESS.search(name)] == []
 
 

@@ -35,6 +35,11 @@ class AfinaError(Exception):
         self.param = param
         self.code = code or self.code
 
+    def wire(self) -> dict[str, dict[str, str | None]]:
+        """OpenAI's error object: `{"error": {message, type, param, code}}`."""
+        fields = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {"error": fields}
+
 
 class InvalidRequest(AfinaError):
     """What was sent cannot be accepted; the message names the field, its limit and the cure."""

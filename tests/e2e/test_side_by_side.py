@@ -18,8 +18,8 @@ def test_three_jobs_at_once_equal_their_solo_runs(client: OpenAI, server: Server
 
 
 def begin(client: OpenAI, training_file: str) -> str:
-    """Four epochs of twelve steps."""
-    return tune(client, training_file, n_epochs=4, batch_size=1).id
+    """Three epochs of twelve steps."""
+    return tune(client, training_file, n_epochs=3, batch_size=1).id
 
 
 def weights(server: Server, client: OpenAI, job: str) -> bytes:

@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import text
 
 from afina.errors import InvalidRequest, NotFound, PermissionDenied
-from afina.schemas.fine_tuning import JobError, SupervisedHyperparameters
+from afina.schemas.fine_tuning import Adapter, JobDetails, JobError, SupervisedHyperparameters
 from afina.schemas.models import Model
 from afina.store import audit, files, hosts, jobs, keys, models, moves, projects, work
 from afina.store.database import Database
+from afina.store.jobs import JobChanges
 from afina.store.scope import Scope
 
 HOSTILE = ["", "x" * 300, "a\0b", "\ud800", "'; DROP TABLE files; --", "%", "fichero-ñ"]
@@ -192,9 +193,8 @@ def test_a_job_is_stored_as_it_is(database: Database, project: str, new_job):
             scope,
             metadata={"team": "clínica"},
             integrations=[{"type": "wandb", "wandb": {"project": "p"}}],
-            afina={"adapter": {"rank": 8}},
+            afina=JobDetails(adapter=Adapter(rank=8)),
             hyperparameters=SupervisedHyperparameters(n_epochs=3, learning_rate_multiplier=2.0),
-            requested_model="gpt-4o-mini",
             user_provided_suffix="s",
         )
         assert jobs.get(scope, job.id) == job
@@ -209,11 +209,11 @@ def test_the_holder_writes_what_it_found_out(database: Database, project: str, n
     resolved = SupervisedHyperparameters(n_epochs=3, batch_size=4, learning_rate_multiplier=1.0)
     with database.scope(project) as scope:
         error = JobError(code="c", message="m")
-        changed = jobs.change(
-            scope, job.id, {"hyperparameters": resolved, "error": error, "afina": {"a": 1}}, fence=claim.fence
-        )
+        details = job.afina.model_copy(update={"total_steps": 7})
+        changes: JobChanges = {"hyperparameters": resolved, "error": error, "afina": details}
+        changed = jobs.change(scope, job.id, changes, fence=claim.fence)
         assert jobs.get(scope, job.id) == changed
-        assert (changed.hyperparameters, changed.error, changed.afina) == (resolved, error, {"a": 1})
+        assert (changed.hyperparameters, changed.error, changed.afina) == (resolved, error, details)
 
 
 def test_jobs_are_filtered_by_metadata(database: Database, project: str, new_job):
@@ -378,7 +378,11 @@ def test_wishes_grow_old_and_fresh_ones_are_not_written_again(database: Database
 
 def test_all_processes_of_a_name_can_be_forgotten_at_once(database: Database) -> None:
     with database.system() as system:
-        for base, owner in (("one", "a_b:worker-1:x"), ("two", "a_b:worker-2:y"), ("three", "acb:worker-1:z")):
+        for base, owner in (
+            ("one", "a_b:worker-1:x"),
+            ("two", "a_b:worker-2:y"),
+            ("three", "acb:worker-1:z"),
+        ):
             assert hosts.starting(system, base, owner)
         assert hosts.gone_with(system, "a_b") == 2
         assert {host.base: host.owner for host in hosts.every(system)} == {

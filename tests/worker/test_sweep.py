@@ -7,10 +7,11 @@ import pytest
 
 from afina.blobs import Blobs
 from afina.schemas.files import FileObject
+from afina.schemas.fine_tuning import FineTuningJob, Supervised, SupervisedHyperparameters, SupervisedMethod
 from afina.schemas.models import Model
-from afina.store import files, models, projects
+from afina.store import files, jobs, models, moves, projects
 from afina.store.database import Database
-from afina.worker.sweep import sweep
+from afina.worker.sweep import expire, sweep
 
 
 @pytest.fixture
@@ -28,12 +29,15 @@ def blobs(tmp_path: Path) -> Blobs:
     return Blobs(tmp_path / "blobs")
 
 
-def keep_file(database: Database, blobs: Blobs) -> FileObject:
-    written = blobs.write("files/file-kept", [b"kept"])
+def keep_file(
+    database: Database, blobs: Blobs, name: str = "file-kept", expires_at: int | None = None
+) -> FileObject:
+    written = blobs.write(f"files/{name}", [b"kept"])
     file = FileObject(
-        id="file-kept",
+        id=name,
         bytes=written.bytes,
         created_at=1,
+        expires_at=expires_at,
         filename="kept.jsonl",
         purpose="fine-tune",
         sha256=written.sha256,
@@ -84,3 +88,34 @@ def test_an_upload_that_broke_off_leaves_nothing(database: Database, blobs: Blob
     writer.file.close()  # and the process was killed
     assert sweep(database, blobs, grace_seconds=0) == 1
     assert list(blobs.temporary.iterdir()) == []
+
+
+def test_a_file_goes_when_its_time_is_over(database: Database, blobs: Blobs) -> None:
+    keep_file(database, blobs)
+    keep_file(database, blobs, "file-later", expires_at=2**40)
+    keep_file(database, blobs, "file-over", expires_at=2)
+    assert expire(database, blobs) == 1
+    assert list(blobs.below("files")) == ["files/file-kept", "files/file-later"]
+    assert expire(database, blobs) == 0
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_file_stays_as_long_as_a_job_needs_it(database: Database, blobs: Blobs, ended: bool) -> None:
+    file = keep_file(database, blobs, expires_at=2)
+    numbers = SupervisedHyperparameters()
+    job = FineTuningJob(
+        id="ftjob-needs",
+        created_at=1,
+        model="b",
+        organization_id="org",
+        status="validating_files",
+        training_file=file.id,
+        seed=1,
+        hyperparameters=numbers,
+        method=SupervisedMethod(type="supervised", supervised=Supervised(hyperparameters=numbers)),
+    )
+    with database.scope(file.project_id) as scope:
+        jobs.insert(scope, job)
+        if ended:
+            moves.move(scope, job.id, "cancelled", fence=None, event="The job has been cancelled")
+    assert expire(database, blobs) == ended

@@ -36,7 +36,7 @@ def test_a_whole_job_on_the_real_engine(rooms, new_worker, chats, until):
     done = rooms.job(job.id)
     assert (done.status, done.error, done.estimated_finish) == ("succeeded", None, None)
     assert done.fine_tuned_model.startswith("ft:tiny:personal:sums:")
-    assert done.trained_tokens == 2 * done.afina["training_tokens"]
+    assert done.trained_tokens == 2 * done.afina.training_tokens
     assert rooms.steps(job.id) == list(range(1, 11))
     said = rooms.said(job.id)
     assert said[2:4] == ["Files validated, moving job to queued state", "Fine-tuning job started"]

@@ -18,9 +18,9 @@ def test_a_sound_file_is_queued_with_numbers(rooms, validated):
         "learning_rate_multiplier": 1.0,
     }
     assert job.method.supervised.hyperparameters == job.hyperparameters
-    assert job.afina["total_steps"] == 100
-    assert job.afina["adapter"] == {"rank": 2, "alpha": 4.0}
-    assert job.afina["training_tokens"] > 100
+    assert job.afina.total_steps == 100
+    assert (job.afina.adapter.rank, job.afina.adapter.alpha) == (2, 4.0)
+    assert job.afina.training_tokens > 100
     assert rooms.said(job.id) == [
         f"Created fine-tuning job: {job.id}",
         f"Validating training file: {job.training_file}",
@@ -33,7 +33,7 @@ def test_a_sound_file_is_queued_with_numbers(rooms, validated):
 def test_numbers_that_were_asked_for_stay(validated):
     job = validated(n_epochs=2, batch_size=3, learning_rate_multiplier=0.5)
     numbers = {"n_epochs": 2, "batch_size": 3, "learning_rate_multiplier": 0.5}
-    assert (job.hyperparameters.model_dump(), job.afina["total_steps"]) == (numbers, 8)
+    assert (job.hyperparameters.model_dump(), job.afina.total_steps) == (numbers, 8)
 
 
 def test_a_validation_file_is_checked_too(rooms, validated, chats):

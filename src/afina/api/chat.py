@@ -13,7 +13,6 @@ from starlette.requests import ClientDisconnect
 
 from afina.api.auth import Member
 from afina.api.body import Body, json_body
-from afina.api.errors import error_object
 from afina.api.rooms import InRooms
 from afina.errors import AfinaError
 from afina.schemas.chat import CreateChatCompletion
@@ -67,7 +66,7 @@ async def events(first: ChatChunk, chunks: AsyncGenerator[ChatChunk], *, usage: 
             async for chunk in chunks:
                 yield event(chunk, usage=usage)
         except AfinaError as error:
-            yield f"data: {json.dumps(error_object(error))}\n\n"
+            yield f"data: {json.dumps(error.wire())}\n\n"
             return
     yield "data: [DONE]\n\n"
 

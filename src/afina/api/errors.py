@@ -21,11 +21,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, answer_http)
 
 
-def error_object(error: AfinaError) -> dict[str, dict[str, str | None]]:
-    """The body: `{"error": {message, type, param, code}}`."""
-    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
-
-
 def respond(error: AfinaError) -> JSONResponse:
     """The reply to a failed request; says so where the client's own retry could not help."""
     headers: dict[str, str] = {}
@@ -35,7 +30,7 @@ def respond(error: AfinaError) -> JSONResponse:
         headers["x-should-retry"] = "false"
     if error.status in BODY_LEFT:
         headers["connection"] = "close"
-    return JSONResponse(error_object(error), error.status, headers)
+    return JSONResponse(error.wire(), error.status, headers)
 
 
 async def answer(request: Request, error: Exception) -> JSONResponse:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from afina import ids
 from afina.errors import InvalidRequest, NotFound
 from afina.schemas.fine_tuning import (
+    Adapter,
     CreateJob,
     FineTuningJob,
+    JobDetails,
     Supervised,
     SupervisedHyperparameters,
     SupervisedMethod,
@@ -32,7 +34,6 @@ def new_job(scope: Scope, request: CreateJob, target: Target) -> FineTuningJob:
         id=ids.job_id(),
         created_at=now,
         model=target.base.id,
-        requested_model=request.model,
         organization_id=scope.organization_id,
         status="validating_files",
         training_file=request.training_file,
@@ -43,7 +44,7 @@ def new_job(scope: Scope, request: CreateJob, target: Target) -> FineTuningJob:
         integrations=integrations or None,
         metadata=request.metadata,
         user_provided_suffix=request.suffix,
-        afina=options(scope, request, target),
+        afina=details(scope, request, target),
     )
 
 
@@ -80,24 +81,24 @@ def hyperparameters(request: CreateJob) -> SupervisedHyperparameters:
     return SupervisedHyperparameters.model_validate(old | new)
 
 
-def options(scope: Scope, request: CreateJob, target: Target) -> dict[str, object]:
-    """`job.afina`: our own options; `start` names the tuned model that the job continues, with its adapter's shape."""
-    chosen = request.afina.model_dump(mode="json", exclude_none=True)
+def details(scope: Scope, request: CreateJob, target: Target) -> JobDetails:
+    """`job.afina` as it was asked for; a job that continues a tuned model keeps the shape of its adapter."""
+    asked = request.afina
     if target.tuned is None:
-        return chosen
-    shape = adapter_shape(scope, target.tuned)
-    if shape is not None and "adapter" in request.afina.model_fields_set and chosen["adapter"] != shape:
+        return JobDetails(adapter=asked.adapter, max_length=asked.max_length)
+    adapter = adapter_of(scope, target.tuned) or asked.adapter
+    if "adapter" in asked.model_fields_set and asked.adapter != adapter:
         raise InvalidRequest(
             f"A job that continues {target.tuned.id} keeps the shape of its adapter: leave 'afina.adapter' out.",
             param="afina.adapter",
             code="invalid_value",
         )
-    return chosen | {"adapter": shape or chosen["adapter"], "start": target.tuned.id}
+    return JobDetails(adapter=adapter, max_length=asked.max_length, start=target.tuned.id)
 
 
-def adapter_shape(scope: Scope, tuned: Model) -> object:
+def adapter_of(scope: Scope, tuned: Model) -> Adapter | None:
     """Rank and alpha of a tuned model, as its job had them; None for a model without a job."""
-    return jobs.get(scope, tuned.job_id).afina.get("adapter") if tuned.job_id else None
+    return jobs.get(scope, tuned.job_id).afina.adapter if tuned.job_id else None
 
 
 def warnings(job: FineTuningJob, target: Target) -> Iterator[str]:

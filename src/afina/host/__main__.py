@@ -10,13 +10,14 @@ import uvicorn
 
 from afina.host.app import create_app
 from afina.processes import die_with
+from afina.settings import LOG_LINE, from_environment
 
 
 def main() -> None:
     """Serve until SIGTERM; runs write a resume point on the way out."""
     arguments = parse(sys.argv[1:])
     die_with(arguments.parent, signal.SIGKILL)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.basicConfig(level=from_environment().log_level.upper(), format=LOG_LINE)
     app = create_app(arguments.source, name=arguments.base, dtype=arguments.dtype, threads=arguments.threads)
     uvicorn.run(app, uds=arguments.socket, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
 

@@ -128,7 +128,7 @@ async def while_connected(caller: Request, work: Coroutine[None, None, Completio
 async def refuse(_: Request, error: Exception) -> JSONResponse:
     """A refusal in the words of the API, so that serving can pass it on."""
     assert isinstance(error, AfinaError)
-    return JSONResponse(error_body(error), status_code=error.status)
+    return JSONResponse(error.wire(), status_code=error.status)
 
 
 async def server_sent(first: Completion, rest: AsyncGenerator[Completion]) -> AsyncIterator[str]:
@@ -139,7 +139,7 @@ async def server_sent(first: Completion, rest: AsyncGenerator[Completion]) -> As
             async for chunk in rest:
                 yield event(chunk)
     except AfinaError as error:
-        yield f"data: {json.dumps(error_body(error))}\n\n"
+        yield f"data: {json.dumps(error.wire())}\n\n"
         return
     yield "data: [DONE]\n\n"
 
@@ -147,8 +147,3 @@ async def server_sent(first: Completion, rest: AsyncGenerator[Completion]) -> As
 def event(chunk: Completion) -> str:
     """One server-sent event."""
     return f"data: {chunk.model_dump_json()}\n\n"
-
-
-def error_body(error: AfinaError) -> dict[str, dict[str, str | None]]:
-    """The API's error object."""
-    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}

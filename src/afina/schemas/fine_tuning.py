@@ -97,6 +97,21 @@ class JobError(Record):
     param: str | None = None
 
 
+class JobDetails(Record):
+    """`job.afina`: ours beyond OpenAI's fields. What was asked for, and from the plan on what it amounts to.
+
+    `start` is the tuned model that the job continues; tokens are those of one epoch.
+    """
+
+    adapter: Adapter = Adapter()
+    max_length: int | None = None
+    start: str | None = None
+    learning_rate: float | None = None
+    total_steps: int | None = None
+    training_tokens: int | None = None
+    truncated_examples: int | None = None
+
+
 class FineTuningJob(Record):
     """What a user asked for, and what has become of it."""
 
@@ -120,9 +135,8 @@ class FineTuningJob(Record):
     integrations: list[dict[str, Any]] | None = None
     metadata: dict[str, str] | None = None
     user_provided_suffix: str | None = None
-    afina: dict[str, Any] = {}
+    afina: JobDetails = JobDetails()
     project_id: str = internal("")
-    requested_model: str = internal("")
 
 
 class StepMetrics(Record):

@@ -2,16 +2,18 @@
 
 from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from afina.errors import InvalidRequest, NotFound, clipped
 from afina.schemas.files import FileObject
+from afina.schemas.fine_tuning import FINAL
 from afina.schemas.record import Page
-from afina.store import audit, jobs
+from afina.store import audit, clock, jobs
 from afina.store.pages import page as page_of
 from afina.store.rows import from_row, to_row
-from afina.store.scope import Scope
+from afina.store.scope import Scope, System
 from afina.store.tables import files
+from afina.store.tables import jobs as jobs_table
 
 
 def insert(scope: Scope, file: FileObject, *, actor: str = "api") -> FileObject:
@@ -45,6 +47,17 @@ def page(
     return page_of(
         scope, files, FileObject, mine=mine, where=where, after=after, limit=limit, ascending=ascending
     )
+
+
+def expire(system: System) -> list[FileObject]:
+    """Remove the rows of all files whose time is over, but for those that a job still needs; returns them."""
+    needed = select(jobs_table.c.id).where(
+        jobs_table.c.status.not_in(sorted(FINAL)),
+        or_(jobs_table.c.training_file == files.c.id, jobs_table.c.validation_file == files.c.id),
+    )
+    over = (files.c.expires_at <= clock.seconds(system)) & ~needed.exists()
+    removed = system.connection.execute(delete_from(files).where(over).returning(files)).all()
+    return [from_row(FileObject, row) for row in removed]
 
 
 def delete(scope: Scope, file_id: str, *, actor: str = "api") -> FileObject:

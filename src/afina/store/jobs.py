@@ -10,6 +10,7 @@ from afina.errors import InvalidRequest, NotFound, clipped
 from afina.schemas.fine_tuning import (
     FINAL,
     FineTuningJob,
+    JobDetails,
     JobError,
     JobStatus,
     Method,
@@ -38,7 +39,7 @@ class JobChanges(TypedDict, total=False):
     error: JobError | None
     hyperparameters: SupervisedHyperparameters
     method: Method
-    afina: dict[str, object]
+    afina: JobDetails
 
 
 def insert(scope: Scope, job: FineTuningJob, *, actor: str = "api") -> FineTuningJob:

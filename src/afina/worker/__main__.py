@@ -8,7 +8,7 @@ from types import FrameType
 
 from afina import settings as deployment
 from afina.blobs import Blobs
-from afina.settings import Settings
+from afina.settings import LOG_LINE, Settings
 from afina.store.database import Database
 from afina.worker import tend, train, validate
 from afina.worker.context import Context
@@ -22,9 +22,7 @@ VALIDATIONS = 2
 def main() -> None:
     """Work until SIGTERM."""
     settings = deployment.from_environment()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=settings.log_level.upper(), format=LOG_LINE)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     owner = os.environ.get("AFINA_WORKER", f"worker-{os.getpid()}")
     draining = threading.Event()

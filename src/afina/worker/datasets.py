@@ -86,7 +86,7 @@ def file_of(context: Context, job: FineTuningJob, kind: FileKind) -> FileObject:
 
 def max_length(job: FineTuningJob, base: Base) -> int:
     """Tokens of an example before its end is cut off."""
-    return min(job.afina.get("max_length") or base.facts.context, base.facts.context)
+    return min(job.afina.max_length or base.facts.context, base.facts.context)
 
 
 def token_path(context: Context, file: FileObject, base: Base, *, max_length: int) -> Path:

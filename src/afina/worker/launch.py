@@ -59,7 +59,7 @@ def run_spec(
         warmup_steps=plan.warmup_steps(total_steps),
         weight_decay=WEIGHT_DECAY,
         max_grad_norm=MAX_GRAD_NORM,
-        lora=LoraSpec.model_validate(job.afina["adapter"]),
+        lora=LoraSpec(rank=job.afina.adapter.rank, alpha=job.afina.adapter.alpha),
         token_budget=plan.token_budget(base.facts),
         validate_every=plan.validate_every(total_steps),
         dtype="float32",
@@ -69,7 +69,7 @@ def run_spec(
 
 def start_folder(context: Context, job: FineTuningJob) -> str | None:
     """The adapter folder of the tuned model that the job continues; `RunFailed` where it is gone or damaged."""
-    start = job.afina.get("start")
+    start = job.afina.start
     if start is None:
         return None
     try:

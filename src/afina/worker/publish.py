@@ -98,7 +98,8 @@ def final(context: Context, hold: Hold, job: FineTuningJob, adapter: Path) -> No
 def trained_tokens(job: FineTuningJob) -> int:
     """Every token of the training file, once an epoch."""
     n_epochs, _, _ = plan.resolved(job.method.supervised.hyperparameters)
-    return n_epochs * int(job.afina["training_tokens"])
+    assert job.afina.training_tokens is not None
+    return n_epochs * job.afina.training_tokens
 
 
 def insert_checkpoint(scope: Scope, hold: Hold, model: Model, metrics: StepMetrics) -> None:
@@ -155,7 +156,7 @@ def build_manifest(
         training_file_sha256=training.sha256,
         validation_file_sha256=validation.sha256 if validation else None,
         seed=job.seed,
-        spec=spec.recipe() | {"start": job.afina.get("start")},
+        spec=spec.recipe() | {"start": job.afina.start},
         versions={package: version(package) for package in VERSIONED},
     )
 

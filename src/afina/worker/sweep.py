@@ -1,9 +1,13 @@
-"""Takes away bytes that no row speaks of: whoever was about to write the row, or to delete the bytes, was killed."""
+"""Takes away what nobody needs: files whose time is over, and bytes that no row speaks of.
+
+Such bytes are there when whoever was about to write their row, or to delete them, was killed.
+"""
 
 from collections.abc import Iterator
 from contextlib import suppress
 
 from afina.blobs import Blobs
+from afina.store import files
 from afina.store.database import Database
 from afina.store.survey import in_use
 
@@ -19,6 +23,15 @@ def sweep(database: Database, blobs: Blobs, *, grace_seconds: float = GRACE_SECO
     for key in orphans:
         blobs.delete(key)
     return len(orphans) + blobs.sweep(grace_seconds)
+
+
+def expire(database: Database, blobs: Blobs) -> int:
+    """Delete files past their `expires_at`; returns how many there were."""
+    with database.system() as scope:
+        expired = files.expire(scope)
+    for file in expired:
+        blobs.delete(file.blob)
+    return len(expired)
 
 
 def older(blobs: Blobs, seconds: float) -> Iterator[str]:

@@ -9,12 +9,12 @@ from afina.errors import AfinaError, Unavailable
 from afina.store import hosts as host_rows
 from afina.worker import bases
 from afina.worker.context import Context
-from afina.worker.sweep import sweep
+from afina.worker.sweep import expire, sweep
 
 log = logging.getLogger(__name__)
 
 REST_SECONDS = 10.0  # after a start that failed
-SWEEP_SECONDS = 3600.0
+SWEEP_SECONDS = 600.0
 
 
 def between_claims(context: Context) -> Callable[[], None]:
@@ -52,8 +52,9 @@ def between_claims(context: Context) -> Callable[[], None]:
 def take_away(context: Context) -> None:
     """What nobody needs; a database that is busy is asked again next time."""
     try:
+        expired = expire(context.database, context.blobs)
         swept = sweep(context.database, context.blobs)
     except Unavailable as error:
-        log.warning("bytes without rows stay reason=%s", error.message)
+        log.warning("what nobody needs stays reason=%s", error.message)
     else:
-        log.info("bytes without rows taken away blobs=%d", swept)
+        log.info("taken away files=%d blobs_without_rows=%d", expired, swept)

@@ -66,16 +66,16 @@ def planned(context: Context, job: FineTuningJob, base: Base) -> JobChanges:
         datasets.of_job(context, job, base, "validation")
     numbers = plan.resolve(job.method.supervised.hyperparameters, training, base.facts)
     n_epochs, batch_size, multiplier = plan.resolved(numbers)
+    found = {
+        "learning_rate": plan.learning_rate(multiplier, base.facts),
+        "total_steps": n_epochs * steps_per_epoch(training.rows, batch_size),
+        "training_tokens": training.tokens,
+        "truncated_examples": training.truncated,
+    }
     return {
         "hyperparameters": numbers,
         "method": SupervisedMethod(type="supervised", supervised=Supervised(hyperparameters=numbers)),
-        "afina": {
-            **job.afina,
-            "learning_rate": plan.learning_rate(multiplier, base.facts),
-            "total_steps": n_epochs * steps_per_epoch(training.rows, batch_size),
-            "training_tokens": training.tokens,
-            "truncated_examples": training.truncated,
-        },
+        "afina": job.afina.model_copy(update=found),
     }
 
 

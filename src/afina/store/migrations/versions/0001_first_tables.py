@@ -64,7 +64,6 @@ def fine_tuning() -> None:
         number("finished_at", optional=True),
         number("estimated_finish", optional=True),
         words("model"),
-        words("requested_model"),
         words("fine_tuned_model", optional=True),
         words("status"),
         words("training_file"),
