@@ -1,10 +1,13 @@
-"""Children that end with their parent: no process of ours is left over, however we end."""
+"""What our processes have in common: they end with their parent, and they log alike."""
 
 import ctypes
+import logging
 import os
 import signal
 
 PR_SET_PDEATHSIG = 1
+LOG_LINE = "time=%(asctime)s level=%(levelname)s name=%(name)s %(message)s"
+CHATTY = ("alembic", "httpx")
 
 
 def die_with(parent: int, how: signal.Signals) -> None:
@@ -12,3 +15,10 @@ def die_with(parent: int, how: signal.Signals) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(how), 0, 0, 0)
     if os.getppid() != parent:  # it ended before we asked
         os.kill(os.getpid(), how)
+
+
+def log_to_stderr(level: str) -> None:
+    """One line an entry, `key=value`; libraries that report their daily work speak up from warnings on."""
+    logging.basicConfig(level=level.upper(), format=LOG_LINE)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)

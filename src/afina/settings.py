@@ -14,7 +14,6 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "workers": (0, 64),
     "runs_per_host": (1, 64),
     "threads": (0, 1024),
-    "memory_budget_mib": (0, inf),
     "lease_seconds": (0.5, 3600),
     "host_start_seconds": (0.5, 3600),
     "max_file_bytes": (1, inf),
@@ -24,7 +23,6 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "log_level": ("debug", "info", "warning", "error"),
 }
 DATABASES = ("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")
-LOG_LINE = "time=%(asctime)s level=%(levelname)s name=%(name)s %(message)s"  # of every process
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,6 @@ class Settings:
     workers: int = 1
     runs_per_host: int = 4
     threads: int = 0  # of the engine; 0: all cores
-    memory_budget_mib: int = 0  # of all hosts together; 0: three quarters of the machine's
     lease_seconds: float = 15.0
     host_start_seconds: float = 60.0  # how long a caller waits for a host
     max_file_bytes: int = 512 * 1024 * 1024

@@ -1,11 +1,10 @@
 """`python -m afina.api`: the server alone, with its settings from the environment."""
 
-import logging
-
 import uvicorn
 
 from afina.api.app import create_app
-from afina.settings import LOG_LINE, from_environment
+from afina.processes import log_to_stderr
+from afina.settings import from_environment
 
 DRAIN_SECONDS = 20
 LONGEST_HEAD = 64 * 1024  # what is longer than the application allows shall still get its error object
@@ -14,7 +13,7 @@ LONGEST_HEAD = 64 * 1024  # what is longer than the application allows shall sti
 def main() -> None:
     """Serve until SIGTERM; replies that are on their way have 20 seconds to end."""
     settings = from_environment()
-    logging.basicConfig(level=settings.log_level.upper(), format=LOG_LINE)
+    log_to_stderr(settings.log_level)
     uvicorn.run(
         create_app(settings),
         host=settings.host,

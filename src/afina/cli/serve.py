@@ -14,8 +14,9 @@ from afina.cli.doctor import require_free
 from afina.cli.output import CommandFailed, console, emit, show_fields
 from afina.cli.supervisor import Program, Supervisor
 from afina.errors import AfinaError
+from afina.processes import log_to_stderr
 from afina.serving import registry
-from afina.settings import LOG_LINE, Settings
+from afina.settings import Settings
 from afina.store import hosts, projects, work
 from afina.store.database import Database
 
@@ -24,8 +25,7 @@ log = logging.getLogger(__name__)
 
 def run(settings: Settings, *, json: bool) -> None:
     """Serve until a signal ends it."""
-    logging.basicConfig(level=settings.log_level.upper(), format=LOG_LINE)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    log_to_stderr(settings.log_level)
     with exclusively(settings.data):
         check_address(settings)
         database = Database(settings.database)

@@ -1,7 +1,6 @@
 """`python -m afina.host`: one base model on one socket. Started by a worker's executor, and dies with it."""
 
 import argparse
-import logging
 import signal
 import sys
 from pathlib import Path
@@ -9,15 +8,15 @@ from pathlib import Path
 import uvicorn
 
 from afina.host.app import create_app
-from afina.processes import die_with
-from afina.settings import LOG_LINE, from_environment
+from afina.processes import die_with, log_to_stderr
+from afina.settings import from_environment
 
 
 def main() -> None:
     """Serve until SIGTERM; runs write a resume point on the way out."""
     arguments = parse(sys.argv[1:])
     die_with(arguments.parent, signal.SIGKILL)
-    logging.basicConfig(level=from_environment().log_level.upper(), format=LOG_LINE)
+    log_to_stderr(from_environment().log_level)
     app = create_app(arguments.source, name=arguments.base, dtype=arguments.dtype, threads=arguments.threads)
     uvicorn.run(app, uds=arguments.socket, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
 

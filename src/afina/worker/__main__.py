@@ -1,6 +1,5 @@
 """`python -m afina.worker`: one worker, started by `afina serve`; ends on SIGTERM behind resume points."""
 
-import logging
 import os
 import signal
 import threading
@@ -8,7 +7,8 @@ from types import FrameType
 
 from afina import settings as deployment
 from afina.blobs import Blobs
-from afina.settings import LOG_LINE, Settings
+from afina.processes import log_to_stderr
+from afina.settings import Settings
 from afina.store.database import Database
 from afina.worker import tend, train, validate
 from afina.worker.context import Context
@@ -22,8 +22,7 @@ VALIDATIONS = 2
 def main() -> None:
     """Work until SIGTERM."""
     settings = deployment.from_environment()
-    logging.basicConfig(level=settings.log_level.upper(), format=LOG_LINE)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log_to_stderr(settings.log_level)
     owner = os.environ.get("AFINA_WORKER", f"worker-{os.getpid()}")
     draining = threading.Event()
 
