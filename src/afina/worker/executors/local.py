@@ -82,12 +82,22 @@ class LocalHost:
             raise HostLost(f"the host of {self.base} did not take {path}: {type(error).__name__}") from error
 
 
+def socket_folder() -> Path:
+    """A new folder with a short name, for a socket's path may have 107 bytes; those of killed workers are removed."""
+    temporary = Path(tempfile.gettempdir())
+    for left in temporary.glob("afina-*-*"):
+        pid = left.name.split("-")[1]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"afina-{os.getpid()}-"))
+
+
 class LocalExecutor:
     """Starts hosts from one thread that lives as long as the worker: the kernel ends a child with that thread."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self.sockets = Path(tempfile.mkdtemp(prefix="afina-"))
+        self.sockets = socket_folder()
         self.hosts: list[LocalHost] = []
         self.starter = ThreadPoolExecutor(1, thread_name_prefix="host-starter")
         self.started = 0
