@@ -138,6 +138,7 @@ def ask(client: OpenAI, model: str, question: str) -> None:
 def go_on(port: str, key: str, tuned: str) -> None:
     console.rule("go on from here")
     lines = (
+        f'export PATH="{Path(sys.executable).parent}:$PATH"',
         f"afina serve --port {port} --data {DEMO / 'data'}",
         f"export OPENAI_BASE_URL=http://127.0.0.1:{port}/v1 OPENAI_API_KEY={key}",
         "afina models list",

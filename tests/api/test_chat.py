@@ -19,6 +19,7 @@ from afina.schemas.models import Manifest, Model
 from afina.settings import Settings
 from afina.store import hosts, models
 from afina.store.database import Database
+from afina.store.failures import no_space
 
 CHAT = "/v1/chat/completions"
 HI = [{"role": "user", "content": "Hi"}]
@@ -89,6 +90,23 @@ def test_a_stream_says_what_the_whole_reply_says(played, official: openai.OpenAI
     assert chunks[-1].choices == [] and chunks[-1].usage and chunks[-1].usage.completion_tokens == 8
 
 
+def test_a_full_disk_does_not_silence_a_host_that_is_there(played, client: TestClient, monkeypatch):
+    def full(system, base):
+        raise no_space()
+
+    monkeypatch.setattr(hosts, "want", full)
+    assert client.post(CHAT, json={"model": "afina-tiny", "messages": HI}).status_code == 200
+
+
+def test_a_full_disk_is_named_where_no_host_is_there(client: TestClient, monkeypatch):
+    def full(system, base):
+        raise no_space()
+
+    monkeypatch.setattr(hosts, "want", full)
+    reply = client.post(CHAT, json={"model": "afina-tiny", "messages": HI})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "insufficient_storage")
+
+
 def test_the_bytes_of_a_stream(played, client: TestClient):
     reply = client.post(CHAT, json={"model": "afina-tiny", "messages": HI, "stream": True, "max_tokens": 1})
     assert reply.headers["content-type"].startswith("text/event-stream") and reply.headers["x-request-id"]
@@ -126,7 +144,7 @@ def test_an_alias_is_echoed_with_a_warning(played, client: TestClient, productio
     assert "x-afina-warning" not in client.post(CHAT, json={"model": "afina-tiny", "messages": HI}).headers
     reply = production.post(CHAT, json={"model": "gpt-4o-mini", "messages": HI})
     assert (reply.status_code, reply.json()["error"]["code"]) == (404, "model_not_found")
-    assert "afina models-add" in reply.json()["error"]["message"]
+    assert "demonstration model afina-tiny" in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -53,7 +53,7 @@ def test_the_official_client_from_create_to_cancel(official: openai.OpenAI):
     assert official.fine_tuning.jobs.retrieve(job.id) == job
     said = list(official.fine_tuning.jobs.list_events(job.id))[::-1]
     assert said[0].message == f"Created fine-tuning job: {job.id}" and said[0].level == "info"
-    assert [event.level for event in said[1:]] == ["warn", "warn"] and "afina-tiny" in said[1].message
+    assert [event.level for event in said[1:]] == ["warn"] * 3 and "afina-tiny" in said[1].message
     assert official.fine_tuning.jobs.checkpoints.list(job.id).data == []
     assert official.fine_tuning.jobs.cancel(job.id).status == "cancelled"
     with pytest.raises(openai.BadRequestError, match="already been cancelled") as refusal:
@@ -254,7 +254,7 @@ def test_in_production_the_demonstration_model_takes_no_other_name(
     file = upload()["id"]
     reply = production.post(JOBS, json={"model": "gpt-4o-mini", "training_file": file})
     assert reply.status_code == 404 and reply.json()["error"]["code"] == "model_not_found"
-    assert "afina models-add" in reply.json()["error"]["message"]
+    assert "demonstration model afina-tiny" in reply.json()["error"]["message"]
     assert production.post(JOBS, json={"model": "afina-tiny", "training_file": file}).status_code == 200
 
 

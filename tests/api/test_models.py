@@ -51,7 +51,7 @@ def test_ids_may_be_escaped(server: str, path: str):
 
 def test_in_production_an_openai_name_is_not_there(production: TestClient):
     reply = production.get("/v1/models/gpt-4o")
-    assert reply.status_code == 404 and "afina models-add" in reply.json()["error"]["message"]
+    assert reply.status_code == 404 and "demonstration model afina-tiny" in reply.json()["error"]["message"]
 
 
 def test_registering_again_keeps_what_an_operator_chose(database: Database, project: str, client: TestClient):

@@ -169,6 +169,8 @@ def add_models(app: FastAPI, played: Played) -> None:
         played.bodies.append(body)
         if body["model"] == "nothere":
             return refused(404, "The model 'nothere' does not exist", code="model_not_found")
+        if body["messages"][-1]["content"] == "too long":
+            return refused(400, "This model's maximum context length is 3", code="context_length_exceeded")
         headers = {"x-afina-warning": "the tiny base answers"}
         if body.get("stream"):
             return StreamingResponse(chunks(body["model"]), media_type="text/event-stream", headers=headers)

@@ -33,10 +33,24 @@ def test_a_conversation_remembers_its_turns(afina, played, monkeypatch):
     assert said == [("user", "one"), ("assistant", "Hello"), ("user", "two")]
 
 
+def test_a_refused_turn_does_not_end_the_conversation(afina, played, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Terminal("one\ntoo long\ntwo\n"))
+    ran = afina("chat", "afina-tiny")
+    assert (ran.code, ran.err.count("context_length_exceeded")) == (0, 1)
+    assert [m["content"] for m in played.bodies[2]["messages"]][:3] == ["one", "Hello", "two"]
+
+
 def test_a_prompt_may_be_piped_in(afina, played, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("What is asthma?\n"))
     afina("chat", "afina-tiny")
     assert played.bodies[0]["messages"][0]["content"] == "What is asthma?"
+
+
+def test_an_empty_pipe_asks_nothing(afina, played, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    ran = afina("chat", "afina-tiny")
+    assert (ran.code, ran.out, played.bodies) == (1, "", [])
+    assert ran.err.startswith("error: nothing was piped in - give a question: ")
 
 
 def test_an_unknown_model_names_the_list(afina):

@@ -45,6 +45,18 @@ def test_no_key(afina, monkeypatch):
     assert ran.err.startswith("error: OPENAI_API_KEY is not set - export OPENAI_API_KEY=")
 
 
+def test_a_key_that_no_header_can_carry(afina, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-\u043a\u043b\u044e\u0447")
+    ran = afina("models", "list")
+    assert ran.code == 1
+    assert ran.err.startswith("error: OPENAI_API_KEY holds characters that no key has - export ")
+
+
+def test_a_key_may_bring_its_newline_along(afina, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test\n")
+    assert afina("models", "list").code == 0
+
+
 def test_no_server(afina, monkeypatch):
     with socket.socket() as taken:  # bound and not listening: whoever calls is refused
         taken.bind(("127.0.0.1", 0))

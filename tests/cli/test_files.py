@@ -20,6 +20,10 @@ def test_an_upload_prints_the_id_and_sends_every_byte(afina, played, rows):
     assert played.files["file-1"]["purpose"] == "fine-tune"
 
 
+def test_without_a_screen_an_upload_draws_nothing(afina, rows):
+    assert afina("files", "upload", str(rows)).err == ""
+
+
 def test_json_is_the_object_alone(afina, rows):
     ran = afina("files", "upload", str(rows), "--purpose", "batch", "--json")
     assert json.loads(ran.out)["purpose"] == "batch"

@@ -162,6 +162,12 @@ def test_a_busy_database_does_not_end_the_supervisor(database, monkeypatch, capl
     assert "release_failed" in caplog.text
 
 
+@pytest.mark.parametrize(("environment", "led"), [("development", True), ("production", False)])
+def test_the_welcome_says_whether_openai_names_are_known(environment, led, capsys):
+    serve.Welcome(Settings(environment=environment), None, json=False).show()
+    assert ("OpenAI's names lead to it" in capsys.readouterr().out) is led
+
+
 def test_children_get_the_settings_and_not_the_key(tmp_path):
     settings = Settings(data=tmp_path, workers=2, api_key=KEY)
     api, *workers = serve.programs(settings)

@@ -66,6 +66,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that looks again after a while looks again at once."""
     for module, name in ((loop, "TICK_SECONDS"), (train, "LOOK_SECONDS")):
         monkeypatch.setattr(module, name, QUICKLY)
+        monkeypatch.setattr(module, "TROUBLE_SECONDS", QUICKLY)
 
 
 @dataclass

@@ -105,5 +105,7 @@ def warnings(job: FineTuningJob, target: Target) -> Iterator[str]:
     """What the user should know before the job is done."""
     if target.warning is not None:
         yield target.warning
+    if job.integrations:
+        yield "Integrations are kept with the job, but nothing is sent to them yet"
     if job.training_file == job.validation_file:
         yield "The validation file is the training file: its figures say nothing about new examples"

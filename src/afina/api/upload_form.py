@@ -95,7 +95,7 @@ def basename(sent: str) -> str:
 def check_lines(filename: str, head: bytes) -> None:
     """What can be told from name and first bytes; the rest is told by the job that reads the file."""
     if not filename.lower().endswith(".jsonl"):
-        raise invalid_format("the file must be a .jsonl file")
+        raise invalid_format("the file must be a .jsonl file, and its name must say so")
     if (reason := refusal(head)) is not None:
         raise invalid_format(reason)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from afina.cli.client import connected
-from afina.cli.output import CommandFailed, Json, aside, console, emit
+from afina.cli.client import connected, refusal
+from afina.cli.output import CommandFailed, Json, aside, complain, console, emit
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -40,6 +40,8 @@ def chat(
     """Ask a model, or talk with it until Ctrl-D; a prompt may be piped in."""
     if prompt is None and not sys.stdin.isatty():
         prompt = sys.stdin.read().strip()
+        if not prompt:
+            raise CommandFailed("nothing was piped in", cure="give a question: afina chat MODEL PROMPT")
     if json and prompt is None:
         raise CommandFailed("--json answers one prompt", cure="give it: afina chat MODEL PROMPT --json")
     options = Options(model, max_tokens, temperature, seed)
@@ -60,6 +62,8 @@ def converse(client: "OpenAI", options: Options, messages: "list[ChatCompletionM
     """Turn after turn, until the person ends the input."""
     import readline as readline  # the line can be edited, and earlier ones recalled
 
+    from openai import BadRequestError
+
     aside().print(f"[dim]talking to {escape(options.model)}; Ctrl-D ends[/]")
     while True:
         try:
@@ -68,7 +72,11 @@ def converse(client: "OpenAI", options: Options, messages: "list[ChatCompletionM
             return console().print()
         if said:
             messages.append({"role": "user", "content": said})
-            messages.append({"role": "assistant", "content": answer(client, options, messages)})
+            try:
+                messages.append({"role": "assistant", "content": answer(client, options, messages)})
+            except BadRequestError as error:  # a turn that is too long, say: the talk goes on without it
+                messages.pop()
+                complain(refusal(error))
 
 
 def answer(client: "OpenAI", options: Options, messages: "list[ChatCompletionMessageParam]") -> str:

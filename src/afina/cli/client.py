@@ -25,10 +25,12 @@ def server_url() -> str:
 
 def api_key() -> str:
     """The key from the environment."""
-    key = os.environ.get("OPENAI_API_KEY", "")
+    key = os.environ.get("OPENAI_API_KEY", "").strip()  # a key read from a file brings its newline along
+    cure = "export OPENAI_API_KEY=sk-..., the key that `afina serve` printed at its first start"
     if not key:
-        cure = "export OPENAI_API_KEY=sk-..., the key that `afina serve` printed at its first start"
         raise CommandFailed("OPENAI_API_KEY is not set", cure=cure)
+    if not all("!" <= letter <= "~" for letter in key):  # no header can carry it
+        raise CommandFailed("OPENAI_API_KEY holds characters that no key has", cure=cure)
     return key
 
 

@@ -48,8 +48,9 @@ def upload_command(
 def upload(client: "OpenAI", path: Path, purpose: Purpose = "fine-tune") -> "FileObject":
     """Send a file, showing how far it is on stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    screen = aside()
     with (
-        Progress(*columns, console=aside(), transient=True) as progress,
+        Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress,
         progress.open(path, "rb", description=path.name) as file,
     ):
         return client.files.create(file=(path.name, file), purpose=purpose)

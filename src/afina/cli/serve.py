@@ -94,6 +94,11 @@ class Welcome:
         return True
 
     @property
+    def names(self) -> str:
+        """What the bundled base is called besides; in production, nothing."""
+        return "" if self.settings.environment == "production" else "; OpenAI's names lead to it"
+
+    @property
     def url(self) -> str:
         """Where this machine reaches the server; 0.0.0.0 is an address to listen on, not to call."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)
@@ -108,7 +113,7 @@ class Welcome:
                 ("afina", __version__),
                 ("server", f"{self.url}/v1"),
                 ("data", self.settings.data.absolute()),
-                ("base model", f"{afina.base.NAME}: tiny, for trying things out; OpenAI's names lead to it"),
+                ("base model", f"{afina.base.NAME}: tiny, for trying things out{self.names}"),
                 ("workers", self.settings.workers or "none: jobs wait in the queue"),
             )
         )

@@ -48,7 +48,7 @@ def read_base(model: Model) -> Base:
     context = read_config(place / "config.json").get("max_position_embeddings")
     if not isinstance(context, int):
         raise Unavailable(
-            f"The files of the base model {model.id} cannot be read; run `afina models-add` again.",
+            f"The files of the base model {model.id} cannot be read; install afina again.",
             code="model_unavailable",
             retry_after=None,
         )

@@ -128,11 +128,20 @@ class Hosts:
 
     def address(self, base: str) -> str | None:
         """Where a ready host of the base listens; asking says, now and then, that it is wanted."""
+        try:
+            self.want(base)
+        except Unavailable:  # the disk may be full: a host that is there answers all the same
+            if (ready := self.ready_address(base)) is None:
+                raise
+            return ready
+        return self.ready_address(base)
+
+    def want(self, base: str) -> None:
+        """Say that a base is wanted, unless that was said a moment ago."""
         if time.monotonic() >= self.silent_until.get(base, 0.0):
             with self.database.system() as system:
                 hosts.want(system, base)
             self.silent_until[base] = time.monotonic() + hosts.FRESH_SECONDS
-        return self.ready_address(base)
 
     def client(self, address: str) -> httpx.AsyncClient:
         """The client of one address: `unix:/path/to/socket` or `http://host:port`."""

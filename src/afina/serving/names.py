@@ -46,9 +46,9 @@ def target_of(scope: Scope, model: Model, *, asked: str, production: bool) -> Ta
 
 
 def not_registered(name: str, bundled: Model) -> NotFound:
-    """In production an OpenAI name must lead to a model that the operator chose."""
+    """In production the demonstration model answers to its own name alone."""
     message = (
         f"The model `{clipped(name)}` does not exist or you do not have access to it. It is only an alias of the "
-        f"demonstration model {bundled.id}; register a base for it with `afina models-add`."
+        f"demonstration model {bundled.id}, which in production (AFINA_ENV) answers to its own name alone."
     )
     return NotFound(message, param="model", code="model_not_found")

@@ -16,6 +16,7 @@ from afina.worker.context import Context, Hold
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
+TROUBLE_SECONDS = 3.0  # between looks at a database that fails: each of them is a line in the log
 HOPELESS_PAUSE = 30.0  # seconds, where a retry helps only after somebody has done something
 
 
@@ -52,6 +53,7 @@ class Loop:
             return self.claim_one()
         except Unavailable as error:
             log.warning("worker waits reason=%s", error.message)
+            self.context.draining.wait(TROUBLE_SECONDS)
             return False
 
     def claim_one(self) -> bool:

@@ -25,6 +25,7 @@ from afina.worker.hosts import Seat
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.3
+TROUBLE_SECONDS = 3.0  # between looks that fail: each of them is a line in the log
 STOP_SECONDS = 30.0
 
 
@@ -147,6 +148,7 @@ def watch(context: Context, follower: Follower, run: Run) -> LastWord:
                 return last
         except Unavailable as error:  # the rows are busy or the disk is full; the run need not know
             log.warning("run not followed job=%s reason=%s", run.spec.job, error.message)
+            follower.hold.lost.wait(TROUBLE_SECONDS)
         if run.seat.alone and follower.step > crashed_at:
             context.hosts.trust(run.seat)
         follower.hold.lost.wait(LOOK_SECONDS)

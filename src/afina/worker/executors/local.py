@@ -17,6 +17,7 @@ from afina.worker.executors import HostLost
 # Threads that spin at a barrier take the core from whoever would end the wait: on a busy machine, a step takes several
 # times as long.
 PATIENT = {"OMP_WAIT_POLICY": "passive"}
+LONGEST_FOLDER = 60  # characters of a temporary folder's path that leave room for the rest of a socket's
 STOP_SECONDS = 20.0
 HEALTH_SECONDS = 2.0
 ANSWER_SECONDS = 30.0
@@ -85,11 +86,13 @@ class LocalHost:
 def socket_folder() -> Path:
     """A new folder with a short name, for a socket's path may have 107 bytes; those of killed workers are removed."""
     temporary = Path(tempfile.gettempdir())
+    if len(str(temporary)) > LONGEST_FOLDER:
+        temporary = Path("/tmp")
     for left in temporary.glob("afina-*-*"):
         pid = left.name.split("-")[1]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"afina-{os.getpid()}-"))
+    return Path(tempfile.mkdtemp(prefix=f"afina-{os.getpid()}-", dir=temporary))
 
 
 class LocalExecutor:
