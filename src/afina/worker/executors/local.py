@@ -14,9 +14,8 @@ from afina.schemas.completions import Health
 from afina.settings import Settings
 from afina.worker.executors import HostLost
 
-# Threads that spin at a barrier take the core from whoever would end the wait: on a busy machine, a step takes several
-# times as long.
-PATIENT = {"OMP_WAIT_POLICY": "passive"}
+# A thread that spins for long at a barrier takes the core from whoever would end its wait; see docs/decisions/0008.
+PATIENT = {"GOMP_SPINCOUNT": "30000"}
 LONGEST_FOLDER = 60  # characters of a temporary folder's path that leave room for the rest of a socket's
 STOP_SECONDS = 20.0
 HEALTH_SECONDS = 2.0
