@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from afina.engine.packing import Segment
+from afina.errors import RunFailed
 
 NAME = "afina"
 
@@ -91,7 +92,10 @@ def _attention(  # noqa: PLR0917 - transformers decides how it is called
     """What transformers calls. An argument that is not known here may change the result: it stops the pass."""
     unknown = {name for name, value in others.items() if value is not None} - _IRRELEVANT
     if unknown or dropout or attention_mask is not None:
-        raise NotImplementedError(f"attention does not honour {sorted(unknown) or 'dropout or a mask'}")
+        needed = ", ".join(sorted(unknown)) or "dropout or a mask"
+        raise RunFailed(
+            f"The base model's attention needs {needed}: not supported.", code="model_not_available"
+        )
     out = layout.attend(
         cast(int, module.layer_idx), (query, key, value), scale=scaling, window=sliding_window
     )

@@ -1,0 +1,89 @@
+"""Chat when hosts come late, die under a reply, or are left by their caller."""
+
+import threading
+from dataclasses import replace
+
+import openai
+import pytest
+from fastapi.testclient import TestClient
+
+from afina.api.app import create_app
+from afina.api.rooms import Rooms
+from afina.settings import Settings
+from afina.store import hosts
+from afina.store.database import Database
+
+CHAT = "/v1/chat/completions"
+HI = [{"role": "user", "content": "Hi"}]
+
+
+def test_no_host_in_time(settings: Settings, database: Database):
+    app = create_app(replace(settings, host_start_seconds=0.5))
+    with TestClient(app, headers={"authorization": "Bearer sk-owner"}) as client:
+        for stream in (False, True):
+            reply = client.post(CHAT, json={"model": "afina-tiny", "messages": HI, "stream": stream})
+            assert (reply.status_code, reply.json()["error"]["code"]) == (503, "model_loading")
+            assert int(reply.headers["retry-after"]) > 0
+    with database.system() as system:
+        assert hosts.wanted(system, within_seconds=60) == ["afina-tiny"], "the worker is told"
+
+
+def test_a_host_that_comes_later_is_waited_for(played, client: TestClient, database: Database):
+    with database.system(read=True) as system:
+        address = hosts.address(system, "afina-tiny")
+    assert address
+    with database.system() as system:
+        hosts.gone(system, "afina-tiny", "test")
+        hosts.starting(system, "afina-tiny", "test")
+        hosts.ready(system, "afina-tiny", "test", address="unix:/nowhere/at.all", pid=1)
+
+    def come() -> None:
+        with database.system() as system:
+            hosts.ready(system, "afina-tiny", "test", address=address, pid=1)
+
+    timer = threading.Timer(0.3, come)
+    timer.start()
+    assert client.post(CHAT, json={"model": "afina-tiny", "messages": HI}).status_code == 200
+    timer.join()
+    rooms: Rooms = client.app.state.rooms  # type: ignore[attr-defined]
+    assert list(rooms.router.hosts.clients) == [address], "the client of the host that is gone is closed"
+
+
+def test_a_host_that_dies_is_asked_again_for_a_whole_reply(played, client: TestClient):
+    played.deaths = 1
+    assert client.post(CHAT, json={"model": "afina-tiny", "messages": HI}).status_code == 200
+    played.deaths = 2
+    reply = client.post(CHAT, json={"model": "afina-tiny", "messages": HI})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "model_unavailable")
+
+
+def test_a_host_that_dies_ends_a_stream_with_an_error(played, official: openai.OpenAI, client: TestClient):
+    played.deaths = 1
+    reply = client.post(CHAT, json={"model": "afina-tiny", "messages": HI, "stream": True})
+    assert (
+        reply.status_code == 200
+        and "[DONE]" not in reply.text
+        and '"code": "model_unavailable"' in reply.text
+    )
+    played.deaths = 1
+    said = []
+    with pytest.raises(openai.APIError):
+        for chunk in official.chat.completions.create(model="afina-tiny", messages=HI, stream=True):
+            said.append(chunk.choices[0].delta.content)
+    assert "".join(said) == "One "
+
+
+def test_who_leaves_a_stream_stops_it(played, official: openai.OpenAI):
+    played.endless = True
+    stream = official.chat.completions.create(model="afina-tiny", messages=HI, stream=True)
+    for _ in range(3):
+        next(stream)
+    stream.close()
+    assert played.left.wait(5), "the generation went on"
+
+
+def test_who_leaves_before_a_whole_reply_stops_it(played, official: openai.OpenAI):
+    played.endless = True
+    with pytest.raises(openai.APITimeoutError):
+        official.chat.completions.create(model="afina-tiny", messages=HI, timeout=0.5)
+    assert played.left.wait(5), "the generation went on"
