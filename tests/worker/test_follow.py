@@ -190,6 +190,19 @@ def test_the_last_three_are_kept_and_a_replay_brings_none_back(rooms, context, j
     assert len({key.split("/")[1] for key in stored}) == 3
 
 
+def test_a_checkpoint_that_its_user_has_deleted_harms_nobody(rooms, context, job, new_run, listed):
+    run = new_run()
+    follower, file = Follower(context, run.hold, job), EventFile(run.path)
+    run.says(*stepped(1), run.checkpoint(1))
+    follower.turn(file)
+    with rooms.database.scope(rooms.project) as scope:
+        models.delete(scope, checkpoints.page(scope, job.id).data[0].fine_tuned_model_checkpoint)
+    for step in range(2, 5):
+        run.says(*stepped(step), run.checkpoint(step))
+    follower.turn(file)
+    assert listed() == [4, 3, 2]
+
+
 def test_the_end_of_the_last_epoch_is_the_model_itself(context, job, new_run, listed):
     run = new_run()
     run.says(*stepped(TOTAL), run.checkpoint(TOTAL))

@@ -62,7 +62,8 @@ def drop_old(scope: Scope, job: FineTuningJob) -> list[Model]:
     dropped: list[Model] = []
     for old in checkpoints.page(scope, job.id, limit=100).data[KEPT_CHECKPOINTS:]:
         checkpoints.delete(scope, old.id)
-        dropped.append(models.delete(scope, old.fine_tuned_model_checkpoint, actor="worker"))
+        if models.find(scope, old.fine_tuned_model_checkpoint):  # else its user has deleted it already
+            dropped.append(models.delete(scope, old.fine_tuned_model_checkpoint, actor="worker"))
     return dropped
 
 
