@@ -16,19 +16,21 @@ def tiny(context):
 
 
 def test_the_rows_are_those_of_the_file(rooms, context, tiny):
-    made = datasets.of_job(context, rooms.submit(), tiny, "training")
+    job = rooms.submit()
+    made = datasets.of_job(context, job, tiny, "training")
     data = TokenFile.open(made.path)
     assert (len(data), made.stats.examples, made.stats) == (10, 10, data.stats)
-    assert made.path.is_relative_to(context.settings.data.absolute() / "cache" / "tokens" / rooms.project)
+    assert made.path.parent == context.settings.data.absolute() / "cache" / "tokens" / job.training_file
 
 
 def test_the_same_file_is_rendered_once(rooms, context, tiny, chats, monkeypatch):
-    first = datasets.of_job(context, rooms.submit(chats(10)), tiny, "training")
+    file = rooms.upload(chats(10)).id
+    first = datasets.of_job(context, rooms.submit(training_file=file), tiny, "training")
     monkeypatch.setattr(datasets, "Renderer", None)  # whoever rendered now would find out
-    assert datasets.of_job(context, rooms.submit(chats(10)), tiny, "training") == first
+    assert datasets.of_job(context, rooms.submit(training_file=file), tiny, "training") == first
 
 
-@pytest.mark.parametrize("other", [{"content": b"other"}, {"afina": {"max_length": 20}}, {"project": True}])
+@pytest.mark.parametrize("other", [{"content": b"other"}, {"afina": {"max_length": 20}}, {"file": True}])
 def test_what_decides_the_tokens_decides_the_name(rooms, context, tiny, chats, other):
     file = datasets.file_of(context, rooms.submit(), "training")
     name = datasets.token_path(context, file, tiny, max_length=64)
@@ -38,7 +40,7 @@ def test_what_decides_the_tokens_decides_the_name(rooms, context, tiny, chats, o
         changed = datasets.token_path(context, file, tiny, max_length=20)
     else:
         changed = datasets.token_path(
-            context, file.model_copy(update={"project_id": "p"}), tiny, max_length=64
+            context, file.model_copy(update={"id": "file-other"}), tiny, max_length=64
         )
     assert changed != name
 
@@ -59,7 +61,8 @@ def test_a_damaged_cache_is_made_again(rooms, context, tiny):
 
 
 def test_two_jobs_that_need_the_same_file_at_once_both_get_it(rooms, context, tiny, chats):
-    jobs = [rooms.submit(chats(200)) for _ in range(4)]
+    file = rooms.upload(chats(200)).id
+    jobs = [rooms.submit(training_file=file) for _ in range(4)]
     found, barrier = [], threading.Barrier(4)
 
     def make(job):

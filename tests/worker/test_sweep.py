@@ -11,7 +11,7 @@ from afina.schemas.fine_tuning import FineTuningJob, Supervised, SupervisedHyper
 from afina.schemas.models import Model
 from afina.store import files, jobs, models, moves, projects
 from afina.store.database import Database
-from afina.worker.sweep import expire, sweep
+from afina.worker.sweep import expire, forget_tokens, sweep
 
 
 @pytest.fixture
@@ -119,3 +119,12 @@ def test_a_file_stays_as_long_as_a_job_needs_it(database: Database, blobs: Blobs
         if ended:
             moves.move(scope, job.id, "cancelled", fence=None, event="The job has been cancelled")
     assert expire(database, blobs) == ended
+
+
+def test_what_was_rendered_from_a_deleted_file_goes(database: Database, blobs: Blobs, tmp_path: Path) -> None:
+    kept = keep_file(database, blobs)
+    for name in (kept.id, "file-deleted"):
+        (tmp_path / "tokens" / name).mkdir(parents=True)
+        (tmp_path / "tokens" / name / "x.safetensors").write_bytes(b"what a patient said")
+    assert forget_tokens(database, tmp_path / "tokens") == 1
+    assert [folder.name for folder in (tmp_path / "tokens").iterdir()] == [kept.id]

@@ -90,7 +90,7 @@ def max_length(job: FineTuningJob, base: Base) -> int:
 
 
 def token_path(context: Context, file: FileObject, base: Base, *, max_length: int) -> Path:
-    """By everything that decides the tokens; projects never share one."""
+    """By everything that decides the tokens, in a folder of the file's own, which goes when the file goes."""
     made_of = f"{RENDERING} {file.sha256} {base.sha256} {max_length}"
     name = hashlib.sha256(made_of.encode()).hexdigest()
-    return context.settings.data.absolute() / "cache" / "tokens" / file.project_id / f"{name}.safetensors"
+    return context.tokens / file.id / f"{name}.safetensors"

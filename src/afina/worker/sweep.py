@@ -3,8 +3,10 @@
 Such bytes are there when whoever was about to write their row, or to delete them, was killed.
 """
 
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from afina.blobs import Blobs
 from afina.store import files
@@ -32,6 +34,17 @@ def expire(database: Database, blobs: Blobs) -> int:
     for file in expired:
         blobs.delete(file.blob)
     return len(expired)
+
+
+def forget_tokens(database: Database, tokens: Path) -> int:
+    """Delete what was rendered from files that are not there any more; returns from how many."""
+    found = list(tokens.glob("*/"))
+    with database.system(read=True) as scope:
+        kept = in_use(scope)
+    gone = [folder for folder in found if f"files/{folder.name}" not in kept]
+    for folder in gone:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(gone)
 
 
 def older(blobs: Blobs, seconds: float) -> Iterator[str]:

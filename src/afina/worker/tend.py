@@ -9,7 +9,7 @@ from afina.errors import AfinaError, Unavailable
 from afina.store import hosts as host_rows
 from afina.worker import bases
 from afina.worker.context import Context
-from afina.worker.sweep import expire, sweep
+from afina.worker.sweep import expire, forget_tokens, sweep
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,9 @@ def take_away(context: Context) -> None:
     """What nobody needs; a database that is busy is asked again next time."""
     try:
         expired = expire(context.database, context.blobs)
+        forgotten = forget_tokens(context.database, context.tokens)
         swept = sweep(context.database, context.blobs)
     except Unavailable as error:
         log.warning("what nobody needs stays reason=%s", error.message)
     else:
-        log.info("taken away files=%d blobs_without_rows=%d", expired, swept)
+        log.info("taken away files=%d tokens_of_files=%d blobs_without_rows=%d", expired, forgotten, swept)
