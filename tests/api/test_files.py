@@ -264,6 +264,7 @@ def test_an_upload_that_is_cut_leaves_nothing(server: str, settings: Settings):
     with begin_upload(server, form((FILE[0], ROW * 10_000), PURPOSE), 10_000_000):
         until(lambda: len(stored(settings)) == 1)
     until(lambda: stored(settings) == [])
+    assert list((settings.data / "blobs").rglob("file-*")) == []
 
 
 def until(condition: Callable[[], bool]) -> None:

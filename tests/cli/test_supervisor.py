@@ -136,7 +136,7 @@ def test_killing_the_supervisor_leaves_nobody(supervised):
     one = supervised(WAITS, WAITS)
     until(lambda: len(one.lines("started")) == 2)
     one.process.kill()
-    one.process.wait()
+    assert one.process.wait() == -signal.SIGKILL
     until(lambda: one.running() == [])
 
 

@@ -137,6 +137,7 @@ def test_a_beat_that_fails_is_followed_by_the_next(
     running(loop)
     until(lambda: len(beats) >= 4)
     doing.go.set()
+    assert not beats[0].lost.is_set()
 
 
 def test_a_busy_database_does_not_end_the_worker(rooms, doing, new_loop, running, until):

@@ -53,6 +53,7 @@ def test_a_wish_for_a_base_that_is_not_there_harms_nobody(context, want, ensured
     between = tend.between_claims(context)
     want("nobody")
     between()
+    assert ensured == []
     want("tiny")
     between()
     until(lambda: ensured == ["tiny"])
