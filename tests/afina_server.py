@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -253,3 +254,15 @@ class Twin:
     def begin(client: openai.OpenAI, training_file: str) -> FineTuningJob:
         """Four epochs of sixteen steps."""
         return tune(client, training_file, n_epochs=4, batch_size=1)
+
+
+@contextmanager
+def served(folder: Path) -> Generator[Server]:
+    """A server in `folder` that ends in order, with everything in it whole."""
+    running = Server(folder)
+    try:
+        yield running.start()
+        running.stop()
+        assert running.fsck() == ""
+    finally:
+        running.kill()

@@ -6,18 +6,13 @@ from pathlib import Path
 import openai
 import pytest
 
-from afina_server import Server
+from afina_server import Server, served
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("served"))
-    try:
-        yield running.start()
-        running.stop()
-        assert running.fsck() == ""
-    finally:
-        running.kill()
+    with served(tmp_path_factory.mktemp("served")) as running:
+        yield running
 
 
 @pytest.fixture

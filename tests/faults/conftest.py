@@ -5,18 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from afina_server import Server, Twin, ended, jsonl, rows, upload
+from afina_server import Server, Twin, ended, jsonl, rows, served, upload
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("hurt"))
-    try:
-        yield running.start()
-        running.stop()
-        assert running.fsck() == ""
-    finally:
-        running.kill()
+    with served(tmp_path_factory.mktemp("hurt")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
