@@ -8,13 +8,14 @@ import json
 import os
 import shutil
 import sys
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import corpus
 import evaluate
 import export
 import sources
+import subjects
 import synthetic
 import tokenizer
 import torch
@@ -23,7 +24,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-MEASURED_DOCUMENTS, MEASURED_SUBJECTS = 200, 50
+MEASURED_DOCUMENTS, FRESH_SUBJECTS, SHOWN_ANSWERS = 200, 200, 10
 
 
 def arguments() -> argparse.Namespace:
@@ -33,7 +34,7 @@ def arguments() -> argparse.Namespace:
     add("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of public data")
     add("--work", type=Path, default=HERE / "work", help="folder for everything in between")
     add("--out", type=Path, default=ROOT / "src" / "afina" / "base", help="folder of the model")
-    add("--minutes", type=float, default=10, help="training in all; a larger number later extends it")
+    add("--tokens", type=float, default=20e6, help="tokens to read in all; a larger number later extends it")
     add("--rows", type=int, default=2, help="rows of 512 tokens in a step")
     add("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads")
     add("--compile", action="store_true", help="a quarter faster, needs a C compiler")
@@ -56,25 +57,31 @@ def make_corpus(data: Path, folder: Path, words: PreTrainedTokenizerFast) -> dic
 
 
 def measure(
-    model: LlamaForCausalLM, words: PreTrainedTokenizerFast, data: Path
-) -> tuple[dict[str, float], dict[str, float], dict[str, str]]:
-    """Return bits per byte, the share of subjects carried into answers, and sample answers; all are printed."""
-    bits: dict[str, float] = {}
-    for name, file in sources.HELD_OUT_FILES.items():
-        documents = islice(sources.read(data / "dev" / file), MEASURED_DOCUMENTS)
-        bits[name] = evaluate.bits_per_byte(model, words, documents)
-        print(f"measure {name:16} {bits[name]:.3f} bits per byte", flush=True)
-    held_out = synthetic.subjects_of(sources.read(data / "dev" / sources.HELD_OUT_FILES["medquad"]))
-    asked = held_out[:: max(1, len(held_out) // MEASURED_SUBJECTS)]
-    carried = {
-        language: evaluate.carried(model, words, question, asked)
-        for language, question in evaluate.ABOUT.items()
-    }
-    print(f"measure subjects carried into answers, of {len(asked)}: {carried}", flush=True)
-    answers = {question: evaluate.answer(model, words, question) for question in evaluate.QUESTIONS}
-    for question, reply in answers.items():
-        print(f"measure {question} -> {reply}", flush=True)
-    return bits, carried, answers
+    model: LlamaForCausalLM, words: PreTrainedTokenizerFast, data: Path, corpus_folder: Path
+) -> export.Measured:
+    """Return what the card shows, printed as it comes."""
+    dev = data / "dev"
+    measured = export.Measured()
+    models = {"model": evaluate.neural(model), "5-gram": evaluate.ngrams(corpus_folder)}
+    for (name, file), (kind, scores) in product(sources.HELD_OUT_FILES.items(), models.items()):
+        documents = islice(sources.read(dev / file), MEASURED_DOCUMENTS)
+        bits = evaluate.bits_per_byte(scores, words, documents)
+        measured.bits_per_byte.setdefault(name, {})[kind] = bits
+        print(f"measure {name:16} {kind:8} {bits:.3f} bits per byte", flush=True)
+    for language in synthetic.LANGUAGES:
+        held_out, seen = dev / sources.HELD_OUT_FILES["medquad"], dev / sources.TRAIN_FILES["medquad"]
+        fresh = subjects.fresh(language, sources.read(held_out), sources.read(seen), FRESH_SUBJECTS)
+        measured.naming[language] = evaluate.naming(model, words, language, fresh)
+        print(
+            f"measure subjects named ({language}), of {len(fresh)}: {measured.naming[language]:.0%}",
+            flush=True,
+        )
+    questions = [
+        d.messages[1]["content"] for d in islice(sources.read(dev / sources.SHOWN_FILE), SHOWN_ANSWERS)
+    ]
+    replies = evaluate.answers(model, words, questions)
+    measured.answers.update(zip(questions, replies, strict=True))
+    return measured
 
 
 def main() -> None:
@@ -86,11 +93,11 @@ def main() -> None:
         shutil.rmtree(args.work, ignore_errors=True)
     words = make_tokenizer(args.data, args.work / "tokenizer")
     counts = make_corpus(args.data, args.work / "corpus", words)
-    budget = train.Budget(args.minutes, args.rows, args.compile)
+    budget = train.Budget(int(args.tokens), args.rows, args.compile)
     model, progress = train.train(args.work / "corpus", args.work / "state", budget)
     model.to(torch.bfloat16).float()  # What is measured is what is shipped: weights rounded to bf16.
-    bits, carried, answers = measure(model, words, args.data)
-    figures = export.Figures(progress, sum(counts.values()), bits, carried, answers)
+    measured = measure(model, words, args.data, args.work / "corpus")
+    figures = export.Figures(progress, sum(counts.values()), measured)
     print(f"export  {export.export(model, words, args.out, figures)}")
 
 

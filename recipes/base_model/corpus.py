@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import sources
+import subjects
 import synthetic
 from shape import END_OF_TEXT_ID
 from sources import Document
@@ -13,11 +14,11 @@ from transformers import PreTrainedTokenizerFast
 
 ROW = 512
 SYNTHETIC_PER_LANGUAGE = 40_000
-# Share of the training tokens by source. Half is Spanish, though most of the public text is English.
+# Share of the training tokens by source. About half is Spanish, though most of the public text is English.
 MIXTURE = {
-    "synthetic_en": 0.22, "medquad": 0.16, "gsm8k": 0.03, "pubmedqa": 0.02, "mts_dialog": 0.02,
-    "aci_bench": 0.01, "self_instruct": 0.01, "rasbt": 0.02, "toolcall": 0.01,
-    "synthetic_es": 0.32, "meddocan_es": 0.08, "casimedicos_es": 0.08, "casimedicos_en": 0.02,
+    "synthetic_en": 0.13, "medquad": 0.27, "gsm8k": 0.02, "pubmedqa": 0.015, "mts_dialog": 0.02,
+    "aci_bench": 0.01, "self_instruct": 0.01, "rasbt": 0.015, "toolcall": 0.01,
+    "synthetic_es": 0.25, "meddocan_es": 0.14, "casimedicos_es": 0.09, "casimedicos_en": 0.02,
 }  # fmt: skip
 
 
@@ -25,8 +26,8 @@ def documents(data: Path) -> Iterator[tuple[str, Iterable[Document]]]:
     """Yield each source's name and its documents."""
     for name, file in sources.TRAIN_FILES.items():
         yield name, sources.read(data / "dev" / file)
-    asked = synthetic.subjects_of(sources.read(data / "dev" / sources.TRAIN_FILES["medquad"]))
     for seed, language in enumerate(synthetic.LANGUAGES):
+        asked = subjects.training(language, sources.read(data / "dev" / sources.TRAIN_FILES["medquad"]))
         material = synthetic.load(language, asked)
         yield (
             f"synthetic_{language}",

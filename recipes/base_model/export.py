@@ -1,7 +1,7 @@
 """Write the finished model as a folder that transformers loads: weights, tokenizer, template, card, hash."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import shape
@@ -14,15 +14,22 @@ CARD = Path(__file__).with_name("card.md")
 MAX_BYTES = 16_000_000
 
 
+@dataclass
+class Measured:
+    """Bits per byte by held-out file and model, shares of subjects named by language, answers by question."""
+
+    bits_per_byte: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    naming: dict[str, float] = field(default_factory=dict[str, float])
+    answers: dict[str, str] = field(default_factory=dict[str, str])
+
+
 @dataclass(frozen=True)
 class Figures:
-    """What the card says was measured."""
+    """What the card says about a build."""
 
     progress: Progress
     corpus_tokens: int
-    bits_per_byte: dict[str, float]
-    carried: dict[str, float]
-    answers: dict[str, str]
+    measured: Measured
 
 
 def export(
@@ -52,14 +59,14 @@ def export(
 def card(figures: Figures) -> str:
     """Return the model card with its figures filled in."""
     progress = figures.progress
-    answers = "\n".join(f"| {question} | {_cell(reply)} |" for question, reply in figures.answers.items())
+    measured = figures.measured
+    answers = "\n".join(f"| {question} | {_cell(reply)} |" for question, reply in measured.answers.items())
     filled = {
         "tokens": f"{progress.tokens / 1e6:.1f}",
         "steps": f"{progress.step:,}",
-        "minutes": f"{progress.seconds / 60:.0f}",
         "corpus_tokens": f"{figures.corpus_tokens / 1e6:.1f}",
-        "bits": figures.bits_per_byte,
-        "carried": figures.carried,
+        "bits": measured.bits_per_byte,
+        "naming": measured.naming,
         "share": MIXTURE,
         "spanish": sum(share for name, share in MIXTURE.items() if name.endswith("_es")),
         "answers": answers,

@@ -19,17 +19,17 @@ SYLLABLES = re.findall(
     r"\w+",
     "ba bel cor da den el fa gar hi jo ka len lo mar mi na nor or pa que ra ri sal se ta tor u val ve zo",
 )
-# How often: a system message stands first, a subject is asked about again, a public or a known one is taken.
-SYSTEM, AGAIN, PUBLIC, KNOWN, RECORD = 0.3, 0.3, 0.5, 0.6, 0.25
+# How often: a system message stands first, a subject is asked about again, an extra or a known one is taken.
+SYSTEM, AGAIN, EXTRA, KNOWN, RECORD = 0.3, 0.25, 0.7, 0.75, 0.25
 
 Turns = list[dict[str, Any]]
 Material = dict[str, Any]
 
 
 def load(language: str, extra_subjects: list[str]) -> Material:
-    """Return a language's material; English also asks about the subjects found in public questions."""
+    """Return a language's material, which also asks about extra subjects."""
     material = tomllib.loads((MATERIAL / f"{language}.toml").read_text(encoding="utf-8"))
-    material["extra"] = extra_subjects if language == "en" else []
+    material["extra"] = extra_subjects
     material["other"] = tomllib.loads((MATERIAL / f"{_other(language)}.toml").read_text(encoding="utf-8"))
     return material
 
@@ -58,6 +58,22 @@ def about(material: Material, random: Random) -> Turns:
     if random.random() < AGAIN:
         turns += _exchange(random.choice(material["follow_up"]), random, s=subject)
     return turns
+
+
+def advice(material: Material, random: Random) -> Turns:
+    """Ask what to do about a subject; the answer is put together from steps and signs of warning."""
+    text = material["advice"]
+    a, b, c = random.sample(text["steps"], 3)
+    x, y = random.sample(text["signs"], 2)
+    filled = {
+        "a": a,
+        "b": b,
+        "c": c,
+        "k": random.choice(text["parts"]),
+        "r": random.choice(text["relatives"]),
+    }
+    filled |= {"s": _subject(material, random), "W": random.choice(text["warn"]).format(x=x, y=y)}
+    return _turns(random.choice(text["ask"]), random.choice(text["reply"]), filled)
 
 
 def define(material: Material, random: Random) -> Turns:
@@ -159,7 +175,7 @@ def calls(material: Material, random: Random) -> Document:
 
 # Weights out of their sum; calls stands last because it makes whole conversations.
 KINDS: dict[Callable[[Material, Random], Any], float] = {
-    about: 40, define: 8, repeat: 8, exchange: 16, sums: 8, people: 10, words: 5, calls: 5,
+    about: 30, advice: 16, repeat: 12, define: 6, exchange: 12, sums: 6, people: 8, words: 5, calls: 5,
 }  # fmt: skip
 FUNCTIONS = {
     "weather": ("get_weather", ["city"]),
@@ -175,9 +191,9 @@ def _tool(kind: str, description: str) -> dict[str, Any]:
 
 
 def _subject(material: Material, random: Random) -> str:
-    """Return a known subject, a subject of public questions, or a name nobody has heard of."""
+    """Return one of the thousands of subjects, a well known one, or a name nobody has heard of."""
     choice = random.random()
-    if choice < PUBLIC and material["extra"]:
+    if choice < EXTRA and material["extra"]:
         return random.choice(material["extra"])
     if choice < KNOWN:
         return random.choice(material["subjects"])
@@ -222,18 +238,3 @@ def _message(role: str, content: str) -> dict[str, Any]:
 
 def _other(language: str) -> str:
     return LANGUAGES[1 - LANGUAGES.index(language)]
-
-
-QUESTION = re.compile(
-    r"^(?:What are the (?:symptoms|treatments|causes|complications|stages|genetic changes)"
-    r" (?:of|for|related to)"
-    r"|What (?:is|are)(?: \(are\))?(?! the )|What causes|How to (?:diagnose|prevent)|What is the outlook for"
-    r"|Who is at risk for|How many people are affected by)\s+(\S.{1,58}?)\s*\?$"
-)
-
-
-def subjects_of(documents: Iterator[Document]) -> list[str]:
-    """Return the subjects that public health questions ask about, sorted."""
-    questions = (message["content"] for d in documents for message in d.messages if message["role"] == "user")
-    found = (QUESTION.match(question) for question in questions)
-    return sorted({match[1] for match in found if match and "(" not in match[1]})

@@ -33,21 +33,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class Budget:
-    """Minutes of training in all, rows of a step, and whether the pass is compiled (needs a C compiler)."""
+    """Tokens to read in all, rows of a step, and whether the pass is compiled (needs a C compiler)."""
 
-    minutes: float
+    tokens: int
     rows: int = 2
     compile: bool = False
 
     @property
     def decay_from(self) -> float:
-        """Seconds after which the rate decays."""
-        return self.minutes * 60 * (1 - DECAY_SHARE)
+        """Tokens after which the rate decays."""
+        return self.tokens * (1 - DECAY_SHARE)
 
     def rate(self, progress: Progress) -> float:
         """Return the learning rate of the next step."""
         warmup = min(1.0, (progress.step + 1) / WARMUP_STEPS)
-        left = (self.minutes * 60 - progress.seconds) / (self.minutes * 60 * DECAY_SHARE)
+        left = (self.tokens - progress.tokens) / (self.tokens * DECAY_SHARE)
         return PEAK_RATE * warmup * max(FLOOR, min(1.0, left))
 
 
@@ -57,15 +57,15 @@ def train(corpus: Path, state: Path, budget: Budget) -> tuple[LlamaForCausalLM, 
     model = LlamaForCausalLM(shape.config())
     optimizer = _optimizer(model)
     # A decay belongs to one budget: another budget starts again from the state before the decay.
-    stable, decayed = state / "stable.safetensors", state / f"decay_{budget.minutes:g}.safetensors"
+    stable, decayed = state / "stable.safetensors", state / f"decay_{budget.tokens}.safetensors"
     start = next((file for file in (decayed, stable) if file.exists()), None)
     progress = _load(start, model, optimizer) if start else Progress()
-    if start == stable and progress.seconds > budget.decay_from + SAVE_EVERY_SECONDS:
-        raise ValueError(f"{progress.seconds / 60:.1f} minutes are trained at the full rate; ask for more.")
+    if start == stable and progress.tokens > budget.decay_from + budget.rows * ROW:
+        raise ValueError(f"{progress.tokens:,} tokens are read at the full rate already; ask for more.")
     mixture, loss_of = Mixture(corpus), _loss(model, compiled=budget.compile)
     saved = progress.seconds
-    while progress.seconds < budget.minutes * 60:
-        decaying = progress.seconds >= budget.decay_from
+    while progress.tokens < budget.tokens:
+        decaying = progress.tokens >= budget.decay_from
         began = time.perf_counter()
         ids = torch.from_numpy(mixture.rows(progress.step, budget.rows))
         loss = _step(loss_of, optimizer, ids, rate=budget.rate(progress))
@@ -73,7 +73,7 @@ def train(corpus: Path, state: Path, budget: Budget) -> tuple[LlamaForCausalLM, 
         progress.step += 1
         progress.tokens += budget.rows * ROW
         _print(progress, loss, rate=budget.rate(progress))
-        enters_decay = not decaying and progress.seconds >= budget.decay_from
+        enters_decay = not decaying and progress.tokens >= budget.decay_from
         if enters_decay or progress.seconds - saved > SAVE_EVERY_SECONDS:
             _save(decayed if decaying else stable, model, optimizer, progress)
             saved = progress.seconds

@@ -1,0 +1,159 @@
+"""The recipe of the bundled model: what it asks about, what it reads, how it is measured, and how it resumes."""
+
+import json
+import math
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "base_model"
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Iterator[type]:
+    """The recipe's modules, which import each other by their plain names."""
+    sys.path.insert(0, str(RECIPE))
+    names = (
+        "sources",
+        "shape",
+        "subjects",
+        "synthetic",
+        "ngram",
+        "train",
+        "corpus",
+        "evaluate",
+        "tokenizer",
+        "export",
+    )
+    try:
+        yield type("Recipe", (), {name: __import__(name) for name in names})
+    finally:
+        sys.path.remove(str(RECIPE))
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+def conversations(recipe: type, language: str, count: int) -> list[str]:
+    synthetic: ModuleType = recipe.synthetic
+    material = synthetic.load(language, recipe.subjects.training(language, []))
+    found = islice(synthetic.conversations(material, seed=3, count=count), count)
+    return [json.dumps(document.messages, ensure_ascii=False) for document in found]
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_the_same_seed_makes_the_same_conversations_without_open_places(recipe: type, language: str):
+    first = conversations(recipe, language, 400)
+    assert first == conversations(recipe, language, 400)
+    assert len(set(first)) > 300
+    assert not [text for text in first if "{s}" in text or "{x}" in text or "{S}" in text]
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_fresh_subjects_are_never_asked_about_in_training(recipe: type, language: str):
+    seen = [question(recipe, "What is Lee syndrome?"), question(recipe, "What causes Ito disease?")]
+    held_out = [question(recipe, "What is Lee syndrome?"), question(recipe, "What is Moss disease?")]
+    training = set(recipe.subjects.training(language, seen))
+    fresh = recipe.subjects.fresh(language, held_out, seen, 200)
+    assert len(fresh) == 200 and len(training) > 1000
+    assert not training & set(fresh)
+    named = {"en": ("Lee syndrome", "Moss disease"), "es": ("el síndrome de Lee", "la enfermedad de Moss")}[
+        language
+    ]
+    assert named[0] in training and named[1] in fresh
+
+
+def question(recipe: type, text: str):
+    return recipe.sources.Document(messages=[{"role": "user", "content": text}])
+
+
+def test_the_ngram_model_equals_its_definition(recipe: type):
+    random = np.random.default_rng(0)
+    text, asked = random.integers(0, 4, 300).tolist(), random.integers(0, 5, 40).tolist()
+    found = recipe.ngram.NGrams(text).logprobs(asked)
+    assert found == pytest.approx(by_definition(text, asked, recipe.shape.VOCABULARY), abs=1e-9)
+
+
+def test_the_ngram_model_gives_a_distribution(recipe: type, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recipe.ngram, "VOCABULARY", 16)
+    text = np.random.default_rng(1).integers(0, 6, 500).tolist()
+    model = recipe.ngram.NGrams(text)
+    total = sum(math.exp(model.logprobs([*text[7:11], id])[-1]) for id in range(16))
+    assert total == pytest.approx(1)
+
+
+def by_definition(text: Sequence[int], asked: Sequence[int], vocabulary: int) -> list[float]:
+    """Interpolated absolute discounting, counted with dictionaries."""
+    grams = {n: Counter(tuple(text[i : i + n]) for i in range(len(text) - n + 1)) for n in range(1, 6)}
+    for n in range(1, 5):
+        before = defaultdict[tuple[int, ...], set[int]](set)
+        for gram in Counter(tuple(text[i : i + n + 1]) for i in range(len(text) - n)):
+            before[gram[1:]].add(gram[0])
+        grams[n] = Counter({gram: len(before[gram]) for gram in grams[n]})
+    found: list[float] = []
+    for place in range(1, len(asked)):
+        probability = 1 / vocabulary
+        for n in range(1, min(5, place + 1) + 1):
+            context = tuple(asked[place - n + 1 : place])
+            after = [count for gram, count in grams[n].items() if gram[:-1] == context and count]
+            if after:
+                kept = max(grams[n][(*context, asked[place])] - 0.75, 0)
+                probability = (kept + 0.75 * len(after) * probability) / sum(after)
+        found.append(math.log(probability))
+    return found
+
+
+def test_the_rate_warms_up_holds_and_decays(recipe: type):
+    budget, progress = recipe.train.Budget(tokens=1_000_000), recipe.train.Progress
+    peak = recipe.train.PEAK_RATE
+    assert budget.rate(progress(step=0)) == pytest.approx(peak / recipe.train.WARMUP_STEPS)
+    assert budget.rate(progress(step=500, tokens=500_000)) == peak
+    assert budget.rate(progress(step=900, tokens=900_000)) == pytest.approx(peak / 2)
+    assert budget.rate(progress(step=1000, tokens=1_000_000)) == pytest.approx(peak * recipe.train.FLOOR)
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(
+    recipe: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    small = recipe.shape.config()
+    small.num_hidden_layers, small.hidden_size, small.intermediate_size = 1, 32, 64
+    monkeypatch.setattr(recipe.shape, "config", lambda: small)
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    rows = np.random.default_rng(0).integers(0, 99, (4, recipe.corpus.ROW + 1))
+    for name in recipe.corpus.MIXTURE:
+        np.save(corpus / f"{name}.npy", rows.astype(np.uint16))
+    budget = recipe.train.Budget(tokens=10 * recipe.corpus.ROW, rows=1)
+    whole, _ = recipe.train.train(corpus, tmp_path / "whole", budget)
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(recipe.train, "_print", stop_at(9))
+        with pytest.raises(KeyboardInterrupt):
+            recipe.train.train(corpus, tmp_path / "cut", budget)
+    resumed, progress = recipe.train.train(corpus, tmp_path / "cut", budget)
+    assert (progress.step, progress.tokens) == (10, 10 * recipe.corpus.ROW)
+    for ours, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert ours.equal(theirs)
+
+
+def stop_at(step: int):
+    """In place of the line that a step prints: an interrupt."""
+
+    def interrupt(progress: object, _: float, **__: float) -> None:
+        if progress.step == step:  # pyright: ignore[reportAttributeAccessIssue]
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
+def test_only_training_splits_are_read(recipe: type):
+    names = list(recipe.sources.TRAIN_FILES.values())
+    forbidden = ("valid", "test", "dpo", "preference", "rft", "medsafety", "phi", "pii", "orca")
+    assert not [name for name in names if any(word in name for word in forbidden)]
+    spanish = sum(share for name, share in recipe.corpus.MIXTURE.items() if name.endswith("_es"))
+    assert 0.45 <= spanish <= 0.55
+    assert sum(recipe.corpus.MIXTURE.values()) == pytest.approx(1)
