@@ -1,8 +1,10 @@
-"""The whole path in a few minutes: serve, ask the base, tune it on 64 rows, ask again.
+"""The whole path in a few minutes: serve, check, estimate, ask, tune, ask again, measure what changed.
 
 Everything it starts ends with it; what it made stays in ./afina-demo, so that one can go on from there.
+AFINA_LANG=es: en español.
 """
 
+import json
 import os
 import secrets
 import shutil
@@ -15,13 +17,18 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
+from demo_words import LANGUAGE, WORDS
 from openai import APIError, DefaultHttpxClient, OpenAI
 from rich.console import Console
 
-EXAMPLES = Path(__file__).parent
+DATA = Path(__file__).parent / "data"
+TRAINING = DATA / "clinic_train.jsonl"
+STYLE = json.loads((DATA / "clinic_style.json").read_text("utf-8"))
+LANGUAGES = ("es", "en") if LANGUAGE == "es" else ("en", "es")
 DEMO = Path("afina-demo")
 BASE = "afina-tiny"
-QUESTIONS = ("What is asthma?", "What causes a headache?", "¿Qué es la fiebre?")
+EPOCHS = 3
+QUESTIONS_EACH = 3
 AFINA = (sys.executable, "-c", "from afina.cli import main; main()")
 
 console = Console(highlight=False)
@@ -32,24 +39,23 @@ class DemoFailed(Exception):
 
 
 def main() -> int:
+    """Serve, show, and leave nothing running."""
+    began = time.monotonic()
     shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir()
-    key = f"sk-demo-{secrets.token_hex(12)}"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    signal.signal(signal.SIGTERM, leave)
+    key, port = f"sk-demo-{secrets.token_hex(12)}", free_port()
     environment = {**os.environ, "AFINA_API_KEY": key, "OPENAI_API_KEY": key, "AFINA_DATABASE_URL": ""}
     environment["OPENAI_BASE_URL"] = f"http://127.0.0.1:{port}/v1"
+    signal.signal(signal.SIGTERM, leave)
     log = DEMO / "serve.log"
     command = (*AFINA, "serve", "--port", port, "--data", str(DEMO / "data"), "--workers", "1")
     with log.open("wb") as output:
         server = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
         wait_until_ready(server, port)
-        tuned = show(environment)
+        tuned = Demo(environment).show()
     except (DemoFailed, APIError) as error:
-        console.print(f"[red]the demo failed: {error}[/]\n\nthe end of {log}:", markup=True)
+        console.print(f"[red]{WORDS['failed']}: {error}[/]\n\n{log}:", markup=True)
         console.print("\n".join(log.read_text(errors="replace").splitlines()[-30:]), markup=False)
         return 1
     except KeyboardInterrupt:
@@ -57,6 +63,7 @@ def main() -> int:
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()
+    console.rule(WORDS["go on"].format(seconds=time.monotonic() - began))
     go_on(port, key, tuned)
     return 0
 
@@ -66,77 +73,141 @@ def leave(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def free_port() -> str:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
 def wait_until_ready(server: "subprocess.Popen[bytes]", port: str) -> None:
+    """Until the server answers, at most a minute."""
     deadline = time.monotonic() + 60
     with httpx.Client(trust_env=False) as client:
         while time.monotonic() < deadline:
             if server.poll() is not None:
-                raise DemoFailed(f"afina serve ended with {server.returncode}")
+                raise DemoFailed(f"afina serve: exit {server.returncode}")
             try:
                 if client.get(f"http://127.0.0.1:{port}/healthz").status_code == 200:
                     return
             except httpx.TransportError:
                 time.sleep(0.1)
-    raise DemoFailed("the server was not ready within a minute")
+    raise DemoFailed("afina serve: not ready within a minute")
 
 
-def show(environment: dict[str, str]) -> str:
-    """Before, tuning, after; the name of the tuned model."""
-    client = OpenAI(
-        base_url=environment["OPENAI_BASE_URL"],
-        api_key=environment["OPENAI_API_KEY"],
-        http_client=DefaultHttpxClient(trust_env=False),
-    )
-    console.rule("before: the tiny base model")
-    for question in QUESTIONS:
-        ask(client, BASE, question)
-    console.rule("tuning on 64 rows of a clinic's own style")
-    job = start(client)
-    console.print(f"[dim]$ afina jobs watch {job}[/]")
-    began = time.monotonic()
-    if subprocess.run((*AFINA, "jobs", "watch", job), env=environment, check=False).returncode != 0:
-        raise DemoFailed(f"job {job} did not succeed")
-    tuned = client.fine_tuning.jobs.retrieve(job).fine_tuned_model
-    assert tuned is not None
-    console.rule(f"after {time.monotonic() - began:.0f} seconds: {tuned}")
-    for question in QUESTIONS:
-        ask(client, tuned, question)
-    return tuned
+class Demo:
+    """What is shown, by one client of a running server."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self.client = OpenAI(
+            base_url=environment["OPENAI_BASE_URL"],
+            api_key=environment["OPENAI_API_KEY"],
+            http_client=DefaultHttpxClient(trust_env=False),
+        )
+
+    def show(self) -> str:
+        """All of it, in order; the name of the tuned model."""
+        console.rule(WORDS["check"])
+        self.afina("check", str(TRAINING))
+        with TRAINING.open("rb") as rows:
+            file = self.client.files.create(file=rows, purpose="fine-tune").id
+        console.rule(WORDS["estimate"])
+        self.afina("estimate", file, "--model", BASE, "--epochs", str(EPOCHS))
+        console.rule(WORDS["before"])
+        before = {question: self.ask(BASE, question) for question in questions()}
+        console.rule(WORDS["tune"])
+        job = self.start(file)
+        self.afina("jobs", "watch", job)
+        tuned = self.client.fine_tuning.jobs.retrieve(job).fine_tuned_model or ""
+        console.rule(WORDS["after"].format(model=tuned))
+        for question, answer in before.items():
+            self.ask(tuned, question, before=answer)
+        self.measure(tuned)
+        return tuned
+
+    def afina(self, *command: str) -> None:
+        """Show a command and let it speak for itself."""
+        console.print(f"[dim]$ afina {' '.join(map(shown, command))}[/]", soft_wrap=True)
+        done = subprocess.run((*AFINA, *command), env=self.environment, check=False)
+        if done.returncode != 0:
+            raise DemoFailed(f"afina {command[0]}: exit {done.returncode}")
+        console.print()
+
+    def start(self, file: str) -> str:
+        """Create the job; its id."""
+        hyperparameters = {"n_epochs": EPOCHS, "batch_size": 8}
+        job = self.client.fine_tuning.jobs.create(
+            model=BASE,
+            training_file=file,
+            suffix="clinic",
+            seed=7,
+            method={"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+        )
+        return job.id
+
+    def ask(self, model: str, question: str, *, before: str = "") -> str:
+        """Print a question and its answer as it comes; the answer before tuning is shown beside it."""
+        console.print(f"[bold cyan]{question}[/]")
+        if before:
+            console.print(f"[dim]{WORDS['it was']}: {' '.join(before.split())}[/]", markup=True)
+        stream = self.client.chat.completions.create(
+            model=model,
+            messages=[{"role": "user", "content": question}],
+            temperature=0,
+            max_tokens=120,
+            stream=True,
+        )
+        words: list[str] = []
+        for chunk in stream:
+            words += [choice.delta.content or "" for choice in chunk.choices]
+            console.print("".join(words[-1:]), end="", markup=False, soft_wrap=True)
+        console.print("\n")
+        return "".join(words)
+
+    def measure(self, tuned: str) -> None:
+        """Compare on what nobody was tuned on, in each language; then see whether greetings are still greetings."""
+        for language in LANGUAGES:
+            console.rule(WORDS["measure"][language])
+            headings = [word for heading in STYLE[language]["headings"] for word in ("--heading", heading)]
+            system = str(DATA / f"clinic_system_{language}.txt")
+            held_out = str(DATA / f"clinic_held_out_{language}.jsonl")
+            models = ("--base", BASE, "--tuned", tuned)
+            self.afina("compare", held_out, *models, "--train", str(TRAINING), "--system", system, *headings)
+        console.rule(WORDS["chat"])
+        for language in LANGUAGES:
+            greetings = STYLE[language]["greetings"]
+            kept = [self.stays_chat(tuned, text, STYLE[language]["headings"]) for text in greetings]
+            console.print(WORDS["greetings"][language].format(kept=sum(kept), total=len(kept)))
+
+    def stays_chat(self, model: str, greeting: str, headings: list[str]) -> bool:
+        """Whether a greeting is answered, and without the headings that belong to health questions."""
+        reply = self.client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": greeting}], temperature=0, max_tokens=40
+        )
+        answer = reply.choices[0].message.content or ""
+        return bool(answer.strip()) and not any(heading in answer for heading in headings)
 
 
-def start(client: OpenAI) -> str:
-    with (EXAMPLES / "data/clinic_64.jsonl").open("rb") as rows:
-        training = client.files.create(file=rows, purpose="fine-tune")
-    with (EXAMPLES / "data/clinic_valid_12.jsonl").open("rb") as rows:
-        validation = client.files.create(file=rows, purpose="fine-tune")
-    job = client.fine_tuning.jobs.create(
-        model=BASE,
-        training_file=training.id,
-        validation_file=validation.id,
-        suffix="clinic",
-        seed=7,
-        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 8, "batch_size": 8}}},
-    )
-    return job.id
+def questions() -> list[str]:
+    """A greeting and three held-out questions in each language, the person's own first."""
+    chosen: list[str] = []
+    for language in LANGUAGES:
+        rows = (DATA / f"clinic_held_out_{language}.jsonl").read_text("utf-8").splitlines()
+        held_out = [json.loads(row)["messages"][0]["content"] for row in rows]
+        shortest = sorted(held_out, key=len)[:QUESTIONS_EACH]
+        chosen += [STYLE[language]["greetings"][0], *shortest]
+    return chosen
 
 
-def ask(client: OpenAI, model: str, question: str) -> None:
-    console.print(f"[bold cyan]{question}[/]")
-    stream = client.chat.completions.create(
-        model=model,
-        messages=[{"role": "user", "content": question}],
-        temperature=0,
-        max_tokens=80,
-        stream=True,
-    )
-    for chunk in stream:
-        if chunk.choices:
-            console.print(chunk.choices[0].delta.content or "", end="", markup=False, soft_wrap=True)
-    console.print("\n")
+def shown(word: str) -> str:
+    """A word of a command as one would type it: paths from here, quotes where there are spaces."""
+    path = os.path.relpath(word) if os.path.isabs(word) else word
+    return f'"{path}"' if " " in path else path
 
 
 def go_on(port: str, key: str, tuned: str) -> None:
-    console.rule("go on from here")
+    """How to serve what the demo made, and how to bring a real base."""
     lines = (
         f'export PATH="{Path(sys.executable).parent}:$PATH"',
         f"afina serve --port {port} --data {DEMO / 'data'}",
@@ -145,6 +216,7 @@ def go_on(port: str, key: str, tuned: str) -> None:
         f'afina chat "{tuned}"',
     )
     console.print("\n".join(lines), markup=False, soft_wrap=True)
+    console.print(f"\n[dim]{WORDS['limits']}[/]")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ TORCH_FREE = [
     "afina.worker.__main__",
     "afina.cli",
     "afina.engine.types",
+    "afina.evals.compare",
 ]
 
 

@@ -62,6 +62,11 @@ class Settings:
         return self.database_url or f"sqlite:///{self.data.absolute() / 'afina.db'}"
 
     @property
+    def tokens(self) -> Path:
+        """The folder of all token files, by the file that they were made of."""
+        return self.data.absolute() / "cache" / "tokens"
+
+    @property
     def engine_threads(self) -> int:
         """How many cores one engine computes on."""
         return self.threads or os.cpu_count() or 1

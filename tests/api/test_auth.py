@@ -31,6 +31,8 @@ NEEDS = {
     ("GET", "/v1/models/{model:path}"): "viewer",
     ("DELETE", "/v1/models/{model:path}"): "owner",
     ("POST", "/v1/chat/completions"): "member",
+    ("POST", "/v1/afina/estimates"): "member",
+    ("POST", "/v1/afina/scores"): "member",
     ("POST", "/v1/afina/keys"): "owner",
     ("GET", "/v1/afina/keys"): "owner",
     ("DELETE", "/v1/afina/keys/{key_id}"): "owner",

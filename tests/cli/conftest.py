@@ -24,6 +24,7 @@ class Played:
     jobs: dict[str, dict] = field(default_factory=dict)
     events: list[dict] = field(default_factory=list)
     bodies: list[dict] = field(default_factory=list)
+    estimate: dict = field(default_factory=dict)
     headers: list[dict] = field(default_factory=list)
     on_look: Callable[["Played"], None] = lambda played: None
 
@@ -130,6 +131,13 @@ def add_jobs(app: FastAPI, played: Played) -> None:
         played.bodies.append(await request.json())
         played.jobs["ftjob-1"] = job_object(training_file=played.bodies[-1]["training_file"])
         return played.jobs["ftjob-1"]
+
+    @app.post("/v1/afina/estimates")
+    async def estimate(request: Request):
+        played.bodies.append(await request.json())
+        if played.bodies[-1]["training_file"] == "file-bad":
+            return refused(400, "Example 3 is wrong", param="training_file", code="invalid_training_file")
+        return played.estimate
 
     @app.get("/v1/fine_tuning/jobs")
     def page():

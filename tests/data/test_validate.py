@@ -98,6 +98,7 @@ def test_statistics_count_sound_examples_only():
     )
     assert report.n_examples == 3
     assert report.statistics.model_dump() == {
+        "examples": 2,
         "messages": 9,
         "trained_messages": 4,
         "characters": 31,

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 
+import httpx
 import openai
 import pytest
 from openai import OpenAI
@@ -152,6 +153,39 @@ def test_base_checkpoints_and_model_all_answer(client: OpenAI, names: list[str])
     answers = [answer(client, model) for model in ("afina-tiny", *names)]
     assert len(answers) == 4
     assert answers[0] != answers[1]
+
+
+def scored(client: OpenAI, model: str, inputs: list[dict[str, object]]) -> list[dict[str, float]]:
+    reply = client.post("/afina/scores", body={"model": model, "inputs": inputs}, cast_to=httpx.Response)
+    assert reply.json()["object"] == "list"
+    return reply.json()["data"]
+
+
+def test_scores_of_the_validation_rows_are_the_jobs_validation_loss(
+    client: OpenAI, job: FineTuningJob, names: list[str]
+) -> None:
+    whole = {e.data["step"]: e.data for e in events(client, job.id) if "full_valid_loss" in (e.data or {})}
+    for step, name in zip((16, 12, 8), names, strict=True):
+        scores = scored(client, name, rows(6, first=16))
+        tokens = sum(score["tokens"] for score in scores)
+        loss = sum(score["loss"] * score["tokens"] for score in scores) / tokens
+        assert loss == pytest.approx(whole[step]["full_valid_loss"], abs=1e-4)
+        right = sum(score["correct"] for score in scores) / tokens
+        assert right == pytest.approx(whole[step]["full_valid_mean_token_accuracy"], abs=1e-9)
+
+
+def test_examples_before_an_answer_change_what_it_is_read_behind_and_nothing_else(
+    client: OpenAI, names: list[str]
+) -> None:
+    asked = rows(3, first=16)
+    before = [message for row in rows(2) for message in row["messages"]]
+    context = [{**m, "weight": 0} if m["role"] == "assistant" else m for m in before]
+    behind = [{"messages": [*context, *row["messages"]]} for row in asked]
+    alone, shown = scored(client, names[0], asked), scored(client, names[0], behind)
+    assert [score["tokens"] for score in shown] == [score["tokens"] for score in alone]
+    assert all(a["loss"] != b["loss"] for a, b in zip(alone, shown, strict=True))
+    one_by_one = [scored(client, names[0], [row])[0]["loss"] for row in behind]
+    assert [score["loss"] for score in shown] == pytest.approx(one_by_one, abs=1e-5)
 
 
 def test_a_stream_says_the_same_as_the_whole_answer(client: OpenAI, names: list[str]) -> None:

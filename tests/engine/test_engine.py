@@ -96,3 +96,16 @@ def test_nothing_is_pickled():
         names |= {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert "torch.nn.utils.get_total_norm" in names
     assert not names & {"torch.load", "torch.save", "pickle.load", "pickle.loads", "pickle.dump"}
+
+
+async def test_alternatives_stand_beside_the_scores_that_come_without_them(engine: Engine, shared_batch):
+    sequences = list(shared_batch.sequences)
+    plain, ranked = await engine.logprobs(None, sequences), await engine.logprobs(None, sequences, top=3)
+    for sequence, alone, of in zip(sequences, plain, ranked, strict=True):
+        assert (alone.top, of.values, of.argmax) == ((), alone.values, alone.argmax)
+        said = [sequence.ids[i] for i in sequence.supervised]
+        for id, value, hit, top in zip(said, of.values, of.argmax, of.top, strict=True):
+            logprobs = [logprob for _, logprob in top]
+            assert len(top) == 3 and logprobs == sorted(logprobs, reverse=True)
+            assert hit == (top[0][0] == id) and value <= logprobs[0]
+            assert dict(top).get(id, value) == value

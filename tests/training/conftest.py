@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import tiny_base
 from afina.data import tokens
 from afina.data.render import Rendered
 from afina.data.tokens import TokenFile
@@ -19,6 +20,11 @@ from afina.training.reporter import Reporter, RunStopped
 
 NewSpec = Callable[..., RunSpec]
 NewTokens = Callable[..., TokenFile]
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_base.make(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture

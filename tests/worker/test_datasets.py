@@ -1,11 +1,13 @@
 """Token files are made once, by what decides them, and never from bytes that have changed."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from afina.data.tokens import TokenFile
 from afina.errors import DataError
+from afina.training.datasets import token_path
 from afina.worker import datasets
 from afina.worker.bases import find
 
@@ -26,29 +28,25 @@ def test_the_rows_are_those_of_the_file(rooms, context, tiny):
 def test_the_same_file_is_rendered_once(rooms, context, tiny, chats, monkeypatch):
     file = rooms.upload(chats(10)).id
     first = datasets.of_job(context, rooms.submit(training_file=file), tiny, "training")
-    monkeypatch.setattr(datasets, "Renderer", None)  # whoever rendered now would find out
+    monkeypatch.setattr("afina.training.datasets.Renderer", None)  # whoever rendered now would find out
     assert datasets.of_job(context, rooms.submit(training_file=file), tiny, "training") == first
 
 
-@pytest.mark.parametrize("other", [{"content": b"other"}, {"afina": {"max_length": 20}}, {"file": True}])
+@pytest.mark.parametrize("other", [{"file": {"sha256": "x"}}, {"file": {"id": "file-x"}}, {"max_length": 20}])
 def test_what_decides_the_tokens_decides_the_name(rooms, context, tiny, chats, other):
-    file = datasets.file_of(context, rooms.submit(), "training")
-    name = datasets.token_path(context, file, tiny, max_length=64)
-    if "content" in other:
-        changed = datasets.token_path(context, file.model_copy(update={"sha256": "x"}), tiny, max_length=64)
-    elif "afina" in other:
-        changed = datasets.token_path(context, file, tiny, max_length=20)
+    source = datasets.source(context, rooms.submit(afina={"max_length": 64}), tiny, "training")
+    if "file" in other:
+        changed = replace(source, file=source.file.model_copy(update=other["file"]))
     else:
-        changed = datasets.token_path(
-            context, file.model_copy(update={"id": "file-other"}), tiny, max_length=64
-        )
-    assert changed != name
+        changed = replace(source, **other)
+    cache = context.settings.tokens
+    assert token_path(changed, cache) != token_path(source, cache) == token_path(replace(source), cache)
 
 
 @pytest.mark.parametrize("asked", [None, 20, 10**6])
 def test_an_example_is_cut_at_what_was_asked_and_at_the_context(rooms, context, tiny, asked):
     job = rooms.submit(afina={"max_length": asked} if asked else {})
-    assert datasets.max_length(job, tiny) == min(asked or 512, 512)
+    assert datasets.source(context, job, tiny, "training").max_length == min(asked or 512, 512)
 
 
 def test_a_damaged_cache_is_made_again(rooms, context, tiny):

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 import afina
-from afina.api import chat, errors, files, fine_tuning, headers, keys, models, pages
+from afina.api import chat, errors, estimates, files, fine_tuning, headers, keys, models, pages, scores
 from afina.api.rooms import Rooms
 from afina.blobs import Blobs
 from afina.serving.router import Router
@@ -34,7 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     api = APIRouter(prefix="/v1")
-    for resource in (files, fine_tuning, models, chat, keys):
+    for resource in (files, fine_tuning, models, chat, estimates, keys, scores):
         api.include_router(resource.router)
     app.include_router(api)
     app.include_router(pages.router)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from afina import __version__
-from afina.cli import chat, files, jobs, keys, models, operate
+from afina.cli import chat, check, compare, estimate, files, jobs, keys, models, operate
 from afina.cli.output import complain
 from afina.errors import AfinaError
 
@@ -22,6 +22,9 @@ app = typer.Typer(
 app.add_typer(files.app, name="files")
 app.add_typer(jobs.app, name="jobs")
 app.command("chat")(chat.chat)
+app.command("compare")(compare.compare)
+app.command("check")(check.check)
+app.command("estimate")(estimate.estimate)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.command("serve", rich_help_panel="On this machine")(operate.serve)

@@ -4,15 +4,15 @@ It knows of no command, and imports the client only when one is about to talk.
 """
 
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from afina.cli.output import CommandFailed
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, OpenAI
+    from openai import APIStatusError, AsyncOpenAI, OpenAI
 
 DEFAULT_URL = "http://127.0.0.1:8400/v1"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -40,11 +40,35 @@ def connected() -> "Generator[OpenAI]":
     key, url = api_key(), server_url()
     import openai  # a second of import, which `afina --help` should not wait for
 
-    through_proxies = urlsplit(url).hostname not in LOOPBACK
-    http_client = openai.DefaultHttpxClient(trust_env=through_proxies)
-    try:
-        with openai.OpenAI(base_url=url, api_key=key, http_client=http_client) as client:
+    http_client = openai.DefaultHttpxClient(trust_env=through_proxies(url))
+    with told(url), openai.OpenAI(base_url=url, api_key=key, http_client=http_client) as client:
+        yield client
+
+
+@asynccontextmanager
+async def connected_async() -> "AsyncGenerator[AsyncOpenAI]":
+    """As `connected`, for a command that has many requests in flight."""
+    key, url = api_key(), server_url()
+    import openai
+
+    http_client = openai.DefaultAsyncHttpxClient(trust_env=through_proxies(url))
+    with told(url):
+        async with openai.AsyncOpenAI(base_url=url, api_key=key, http_client=http_client) as client:
             yield client
+
+
+def through_proxies(url: str) -> bool:
+    """Whether the environment's proxies are asked; a server on this machine is reached directly."""
+    return urlsplit(url).hostname not in LOOPBACK
+
+
+@contextmanager
+def told(url: str) -> Generator[None]:
+    """What goes wrong with a server, in a person's words."""
+    import openai
+
+    try:
+        yield
     except openai.APIStatusError as error:
         raise refusal(error) from error
     except openai.APITimeoutError as error:
@@ -70,6 +94,8 @@ def cure_of(error: "APIStatusError") -> str:
         return "set OPENAI_API_KEY to a key of this server"
     if error.code == "model_not_found":
         return "see: afina models list"
+    if error.code in ("invalid_training_file", "invalid_validation_file"):
+        return "see every line with: afina check FILE"
     if error.status_code >= 500:
         return f"its log tells more, request {error.request_id}"
     return ""

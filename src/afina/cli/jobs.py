@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from afina.cli.client import connected
 from afina.cli.files import upload
+from afina.cli.language import _
 from afina.cli.output import (
     Json,
     Limit,
@@ -110,8 +111,8 @@ def finish(job: "FineTuningJob", *, json: bool) -> None:
     if json:
         emit(job.to_dict())
     elif job.status == "succeeded":
-        console().print(f"[green]done:[/] {job.fine_tuned_model}")
-        aside().print(f'talk to it with: afina chat "{job.fine_tuned_model}"')
+        console().print(f"[green]{_('done')}:[/] {job.fine_tuned_model}")
+        aside().print(_("talk to it with: {command}").format(command=f'afina chat "{job.fine_tuned_model}"'))
     elif job.error is not None and job.error.message:
         aside().print(f"[red]{job.status}: {escape(job.error.message)} (code: {job.error.code})[/]")
     else:

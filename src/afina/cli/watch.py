@@ -15,6 +15,7 @@ from rich.text import Text
 
 from afina.cli.curve import draw
 from afina.cli.follow import Update, follow
+from afina.cli.language import _, decimal
 from afina.cli.output import aside, clock, console, emit, span
 
 if TYPE_CHECKING:
@@ -80,14 +81,14 @@ class Screen:
     def __rich__(self) -> RenderableType:
         job = self.update.job
         colour = COLOURS.get(job.status, "white")
-        title = Text.from_markup(f"[bold]{job.id}[/]  [{colour}]{job.status}[/]  {escape(job.model)}")
+        title = Text.from_markup(f"[bold]{job.id}[/]  [{colour}]{_(job.status)}[/]  {escape(job.model)}")
         curve = draw([step.train_loss for step in self.steps if step.train_loss is not None])
         parts: list[RenderableType] = [title, Text(self.said, style="dim")]
         if self.steps:
             parts += [self.bar(self.steps[-1]), self.figures(self.steps[-1])]
         parts += [Text(row, style="cyan") for row in curve]
         if not self.update.reachable:
-            parts.append(Text("the server does not answer; waiting for it", style="yellow"))
+            parts.append(Text(_("the server does not answer; waiting for it"), style="yellow"))
         return Group(*parts)
 
     def bar(self, last: Step) -> RenderableType:
@@ -97,8 +98,8 @@ class Screen:
         row = Table.grid(padding=(0, 1))
         row.add_row(
             ProgressBar(total=max(1, last.total), completed=last.number, width=40),
-            f"step {last.number}/{last.total}",
-            "" if left is None else f"about {span(left)} left",
+            _("step {number}/{total}").format(number=last.number, total=last.total),
+            "" if left is None else _("about {time} left").format(time=span(left)),
         )
         return row
 
@@ -106,7 +107,9 @@ class Screen:
         """The newest of each figure."""
         valid = next((step.valid_loss for step in reversed(self.steps) if step.valid_loss is not None), None)
         named = (("loss", last.train_loss), ("token accuracy", last.accuracy), ("validation loss", valid))
-        return Text("   ".join(f"{name} {value:.3f}" for name, value in named if value is not None))
+        return Text(
+            "   ".join(f"{_(name)} {decimal(f'{value:.3f}')}" for name, value in named if value is not None)
+        )
 
 
 def watch(client: "OpenAI", job_id: str, *, json: bool) -> "FineTuningJob":
@@ -117,7 +120,10 @@ def watch(client: "OpenAI", job_id: str, *, json: bool) -> "FineTuningJob":
             return draw_live(updates)
         return print_events(updates, json=json)
     except KeyboardInterrupt:
-        aside().print(f"\nthe job goes on; come back with: afina jobs watch {job_id}")
+        aside().print(
+            "\n"
+            + _("the job goes on; come back with: {command}").format(command=f"afina jobs watch {job_id}")
+        )
         raise typer.Exit(130) from None
 
 

@@ -36,6 +36,7 @@ class Statistics(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    examples: int = 0
     messages: int = 0
     trained_messages: int = 0
     characters: int = 0
@@ -45,7 +46,7 @@ class Statistics(BaseModel):
 
 
 class Report(BaseModel):
-    """The result of a check; the first twenty problems and notices are kept, all are counted."""
+    """The result of a check; the first problems and notices are kept, all are counted."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -65,10 +66,7 @@ class Report(BaseModel):
         """
         if self.problems:
             return self._first_problem(self.problems[0])
-        least = MIN_EXAMPLES[self.file]
-        if self.n_examples < least:
-            return _n_examples_error(self.file, self.n_examples, least)
-        return None
+        return too_few(self.file, self.n_examples)
 
     def _first_problem(self, first: Problem) -> DataError:
         total = f" (the first of {self.n_problems} problems)" if self.n_problems > 1 else ""
@@ -88,7 +86,11 @@ def format_error(file: FileKind, problem: Problem, *, suffix: str = "") -> DataE
     )
 
 
-def _n_examples_error(file: FileKind, found: int, least: int) -> DataError:
+def too_few(file: FileKind, found: int) -> DataError | None:
+    """What a job fails with whose file has fewer examples than it must; None where there are enough."""
+    least = MIN_EXAMPLES[file]
+    if found >= least:
+        return None
     message = f"{file.capitalize()} file has {found} example(s), but must have at least {least} examples"
     cure = f"add {least - found} example(s)"
     return DataError(message, cure=cure, param=f"{file}_file", code="invalid_n_examples")

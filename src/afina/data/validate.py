@@ -17,14 +17,19 @@ from afina.data.strict_json import JsonObject, objects
 
 @dataclass(frozen=True)
 class Rules:
-    """What a file is checked for; with a renderer, also whether its texts spell the base's control tokens."""
+    """What a file is checked for; with a renderer, also whether its texts spell the base's control tokens.
+
+    Of the problems, and of the notices, the first `kept` are reported one by one.
+    """
 
     file: FileKind = "training"
     renderer: Renderer | None = None
+    kept: int = MAX_KEPT
 
 
 @dataclass
 class _Tally:
+    kept: int
     problems: list[Problem] = field(default_factory=list[Problem])
     warnings: list[Notice] = field(default_factory=list[Notice])
     n_problems: int = 0
@@ -33,17 +38,17 @@ class _Tally:
     def add(self, finding: Problem | Notice) -> None:
         if isinstance(finding, Problem):
             self.n_problems += 1
-            if len(self.problems) < MAX_KEPT:
+            if len(self.problems) < self.kept:
                 self.problems.append(finding)
         else:
             self.n_warnings += 1
-            if len(self.warnings) < MAX_KEPT:
+            if len(self.warnings) < self.kept:
                 self.warnings.append(finding)
 
 
 def validate(lines: Iterable[Line | Problem | Notice], rules: Rules) -> Report:
     """The report on a file's lines; each line is held only while it is checked."""
-    tally = _Tally()
+    tally = _Tally(rules.kept)
     counts = dict.fromkeys(Statistics.model_fields, 0)
     n_examples = 0
     for line in lines:
@@ -104,6 +109,7 @@ def _spelt(line: int) -> Notice:
 def _count(counts: dict[str, int], talk: Conversation) -> None:
     characters = sum(_length(message) for message in talk.messages)
     roles = [message["role"] for message in talk.messages]
+    counts["examples"] += 1
     counts["messages"] += len(talk.messages)
     counts["trained_messages"] += sum(
         message["role"] == "assistant" and message.get("weight", 1) != 0 for message in talk.messages

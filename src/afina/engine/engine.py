@@ -122,13 +122,13 @@ class Engine:
         return await self._do(adapter, lambda: self._adapter(adapter).step(params))
 
     async def logprobs(
-        self, adapter: str | None, sequences: list[Sequence], *, token_budget: int = 2048
+        self, adapter: str | None, sequences: list[Sequence], *, token_budget: int = 2048, top: int = 0
     ) -> list[Logprobs]:
-        """Score the supervised tokens of each sequence; None is the base model."""
+        """Score the supervised tokens of each sequence, with `top` alternatives to each; None is the base model."""
         batch = Batch(tuple(sequences), token_budget)
         if adapter is None:
-            return await self._wait(None, train.logprobs(self._model, None, batch))
-        return await self._turns(adapter, lambda a: train.logprobs(self._model, a, batch))
+            return await self._wait(None, train.logprobs(self._model, None, batch, top=top))
+        return await self._turns(adapter, lambda a: train.logprobs(self._model, a, batch, top=top))
 
     async def sample(
         self, adapter: str | None, prompt: list[int], params: SamplingParams

@@ -94,15 +94,20 @@ class FakeEngine:
         return StepReport(step=self._held[adapter].steps, grad_norm=held.loss, finite=finite)
 
     async def logprobs(
-        self, adapter: str | None, sequences: list[Sequence], *, token_budget: int = 2048
+        self, adapter: str | None, sequences: list[Sequence], *, token_budget: int = 2048, top: int = 0
     ) -> list[Logprobs]:
-        """Minus the loss for every supervised token; even ids are arg-max."""
+        """Minus the loss for every supervised token; even ids are arg-max, and odd ones come behind the next."""
         self.calls.append(("logprobs", adapter))
         value = -4.0 if adapter is None else -self._adapter(adapter).loss
-        return [
-            Logprobs((value,) * len(s.supervised), tuple(s.ids[i] % 2 == 0 for i in s.supervised))
-            for s in sequences
-        ]
+        return [self._scored([s.ids[i] for i in s.supervised], value, top) for s in sequences]
+
+    def _scored(self, ids: list[int], value: float, top: int) -> Logprobs:
+        ahead = [id % 2 for id in ids]
+        likeliest = tuple(
+            tuple(((id + more + k) % self.vocab_size, value + more - k) for k in range(top))
+            for id, more in zip(ids, ahead, strict=True)
+        )
+        return Logprobs((value,) * len(ids), tuple(not more for more in ahead), likeliest if top else ())
 
     async def sample(
         self, adapter: str | None, prompt: list[int], params: SamplingParams

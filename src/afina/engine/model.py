@@ -64,6 +64,18 @@ class Model:
         values, hits = zip(*parts, strict=True)
         return torch.cat(values), torch.cat(hits)
 
+    def ranked(self, hidden: Tensor, targets: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `logprobs`, and the `top` likeliest ids of each row with their log-probabilities: two [N, top]."""
+        rows = max(1, CHUNK // self.vocab_size)
+        parts = []
+        for some, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
+            scores = torch.log_softmax(self.logits(some), dim=-1)
+            values, ids = scores.topk(min(top, self.vocab_size), dim=-1)
+            own = scores.gather(1, wanted[:, None])[:, 0]
+            parts.append((own, scores.argmax(dim=-1) == wanted, ids, values))
+        own, hits, ids, values = (torch.cat(x) for x in zip(*parts, strict=True))
+        return own, hits, ids, values
+
     def _score(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.logits(hidden)
         values = torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]

@@ -73,26 +73,44 @@ def _learn(model: Model, adapter: Adapter, one: _Pass, tally: _Sum) -> None:
 
 def _score(model: Model, adapter: Adapter | None, stream: Stream) -> tuple[Tensor, Tensor]:
     """Log-probability and arg-max hit of every prediction of the stream: two tensors [N]."""
+    return model.logprobs(*_predicting(model, adapter, stream))
+
+
+def _predicting(model: Model, adapter: Adapter | None, stream: Stream) -> tuple[Tensor, Tensor]:
+    """The last hidden state [N, hidden] from which each prediction of the stream is made, and its target [N]."""
     layout = PackedLayout(stream.segments, model.device)
     shares = () if adapter is None else (adapter.share,)
     hidden = model.hidden(stream.ids, stream.positions, layout, shares=shares)
     rows, targets = (torch.tensor(x, device=model.device) for x in (stream.rows, stream.targets))
     # The row that predicts the first token of several children is there for each: index_select adds gradients.
-    return model.logprobs(hidden.index_select(0, rows), targets)
+    return hidden.index_select(0, rows), targets
 
 
-def logprobs(model: Model, adapter: Adapter | None, batch: Batch) -> Generator[None, None, list[Logprobs]]:
+def logprobs(
+    model: Model, adapter: Adapter | None, batch: Batch, *, top: int = 0
+) -> Generator[None, None, list[Logprobs]]:
     """Scores of the supervised tokens of every sequence; a sequence without any has empty ones."""
     check(model, batch)
     answers = [Logprobs((), ())] * len(batch.sequences)
     for micro in cut(batch):
         stream = lay_out(batch.sequences, micro)
         with torch.inference_mode():
-            scores = [x.cpu().split(stream.counts) for x in _score(model, adapter, stream)]
-        for i, values, hits in zip(micro.members, *scores, strict=True):
-            answers[i] = Logprobs(tuple(values.tolist()), tuple(hits.tolist()))
+            hidden, targets = _predicting(model, adapter, stream)
+            scores = model.ranked(hidden, targets, top) if top else model.logprobs(hidden, targets)
+        parts = [x.cpu().split(stream.counts) for x in scores]
+        for i, *part in zip(micro.members, *parts, strict=True):
+            answers[i] = _answer(*part)
         yield
     return answers
+
+
+def _answer(
+    values: Tensor, hits: Tensor, ids: Tensor | None = None, scores: Tensor | None = None
+) -> Logprobs:
+    """One sequence's scores: values and hits [n], and where alternatives are wanted ids and scores [n, top]."""
+    top = () if ids is None or scores is None else zip(ids.tolist(), scores.tolist(), strict=True)
+    best = tuple(tuple(zip(*one, strict=True)) for one in top)
+    return Logprobs(tuple(values.tolist()), tuple(hits.tolist()), best)
 
 
 def check(model: Model, batch: Batch) -> None:

@@ -90,10 +90,14 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class Logprobs:
-    """Of one sequence's supervised tokens, in order: log-probability, and whether it was the likeliest one."""
+    """Of one sequence's supervised tokens, in order: log-probability, and whether it was the likeliest one.
+
+    `top` has, where it was asked for, the likeliest ids in each token's place with their log-probabilities.
+    """
 
     values: tuple[float, ...]
     argmax: tuple[bool, ...]
+    top: tuple[tuple[tuple[int, float], ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

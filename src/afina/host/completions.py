@@ -9,6 +9,7 @@ from afina.data.render import Renderer
 from afina.engine.engine import Engine
 from afina.engine.types import SamplingParams, Token
 from afina.host.adapters import Adapters
+from afina.host.echoes import Echoes
 from afina.host.stops import StopStrings
 from afina.schemas.completions import (
     Completion,
@@ -29,10 +30,11 @@ class Completions:
         self.adapters = adapters
         self.renderer = renderer
         self.base = base
+        self.echoes = Echoes(engine, renderer)
 
     async def whole(self, request: CompletionRequest) -> Completion:
         """All choices, complete."""
-        parts: list[list[CompletionChoice]] = [[] for _ in range(request.n)]
+        parts: list[list[CompletionChoice]] = [[] for _ in range(len(request.prompts) * request.n)]
         async with aclosing(self.stream(request)) as chunks:
             async for chunk in chunks:
                 for choice in chunk.choices:
@@ -46,14 +48,18 @@ class Completions:
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Completion]:
         """A chunk for each token as soon as it exists, choices interleaved; the usage last.
 
-        The first chunk is empty: it says that the model is here and the request accepted.
+        The first chunk is empty: it says that the model is here and the request accepted. Echoes come whole.
         """
+        adapter = None if request.model == self.base else request.model
         async with AsyncExitStack() as stack:
-            if request.model != self.base:
-                await stack.enter_async_context(self.adapters.using(request.model))
+            if adapter is not None:
+                await stack.enter_async_context(self.adapters.using(adapter))
             yield Completion(model=request.model, choices=[])
-            produced = 0
-            async with aclosing(interleaved([self.choice(request, i) for i in range(request.n)])) as choices:
+            if request.echo:
+                for echo in await self.echoes.of(request, adapter):
+                    yield Completion(model=request.model, choices=[echo])
+            produced, count = 0, len(request.prompts) * request.n
+            async with aclosing(interleaved([self.choice(request, i) for i in range(count)])) as choices:
                 async for choice in choices:
                     produced += len(choice.token_ids)
                     yield Completion(model=request.model, choices=[choice])
@@ -66,7 +72,8 @@ class Completions:
             yield CompletionChoice(index=index, text="", finish_reason="length")
             return
         adapter = None if request.model == self.base else request.model
-        tokens = self.engine.sample(adapter, request.prompt, self.sampling(request, index))
+        prompt, place = request.prompts[index // request.n], index % request.n
+        tokens = self.engine.sample(adapter, prompt, self.sampling(request, place))
         async with aclosing(tokens):
             async for token in tokens:
                 text = stops.feed(decoder.feed(token.id))
@@ -83,7 +90,7 @@ class Completions:
                     return
 
     def sampling(self, request: CompletionRequest, index: int) -> SamplingParams:
-        """The engine's parameters for one of the request's choices."""
+        """The engine's parameters for one of the choices of a prompt."""
         seed = secrets.randbits(63) if request.seed is None else request.seed
         return SamplingParams(
             max_tokens=request.max_tokens,
@@ -150,5 +157,5 @@ def joined(parts: list[CompletionChoice]) -> CompletionChoice:
 
 def usage(request: CompletionRequest, produced: int) -> CompletionUsage:
     """What the request cost, in tokens."""
-    prompt = len(request.prompt)
+    prompt = sum(map(len, request.prompts))
     return CompletionUsage(prompt_tokens=prompt, completion_tokens=produced, total_tokens=prompt + produced)

@@ -15,11 +15,18 @@ class StreamOptions(Request):
     include_usage: bool = False
 
 
+Prompt = Annotated[list[int], Field(min_length=1)]
+
+
 class CompletionRequest(Request):
-    """`prompt` holds token ids; `model` names the base or a loaded adapter; `seed` None: a fresh one."""
+    """`prompt` holds the token ids of one prompt, or of several; `model` names the base or a loaded adapter.
+
+    `seed` None: a fresh one. `echo` puts each prompt before its answer, with `logprobs` also those of its tokens:
+    with `max_tokens` 0, that is all there is.
+    """
 
     model: str
-    prompt: Annotated[list[int], Field(min_length=1)]
+    prompt: Prompt | Annotated[list[Prompt], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=0)] = 16
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -28,8 +35,15 @@ class CompletionRequest(Request):
     stop: list[Annotated[str, Field(min_length=1)]] = []
     stop_token_ids: list[int] = []
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    echo: bool = False
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
+
+    @property
+    def prompts(self) -> list[list[int]]:
+        """The prompts, also where there is only one."""
+        several = [part for part in self.prompt if isinstance(part, list)]
+        return several or [[part for part in self.prompt if isinstance(part, int)]]
 
 
 class LoadAdapter(Request):
@@ -59,15 +73,22 @@ class Health(Record):
 
 
 class CompletionLogprobs(Record):
-    """One entry a token; `top_logprobs` has as many alternatives as were asked for."""
+    """One entry a token; `top_logprobs` has as many alternatives as were asked for.
+
+    An echoed prompt's alternatives are followed by the token itself where it is none of them, as vLLM does it;
+    its first token has nothing before it, and null in both.
+    """
 
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
 
 
 class CompletionChoice(Record):
-    """In a stream: what is new since the last chunk of this index."""
+    """In a stream: what is new since the last chunk of this index. `token_ids` are those that were made.
+
+    The choices of prompt p are those from p * n to p * n + n - 1.
+    """
 
     index: int
     text: str

@@ -1,4 +1,4 @@
-"""Chat over hosts: messages in, a whole reply or a stream of chunks out."""
+"""Chat over hosts: messages in, a whole reply, a stream of chunks or scores out."""
 
 import asyncio
 import hashlib
@@ -12,6 +12,8 @@ from afina.schemas.chat import CreateChatCompletion
 from afina.schemas.chat_replies import ChatChunk, ChatCompletion, ChatUsage
 from afina.schemas.completions import Completion, CompletionChoice, CompletionUsage
 from afina.schemas.models import Model
+from afina.schemas.scores import CreateScores, Scores
+from afina.serving import scores
 from afina.serving.bases import Bases
 from afina.serving.choices import ChoiceStream, whole_choice
 from afina.serving.hosts import Hosts, adapter_name
@@ -65,6 +67,17 @@ class Router:
             usage=usage(reply.usage),
             system_fingerprint=fingerprint(target.resolved),
         )
+
+    async def scores(self, target: Target, request: CreateScores) -> Scores:
+        """How likely the target finds the assistant's words of each input."""
+        inputs = await asyncio.to_thread(scores.prepare, request, self.bases.get(target.base))
+        rows = [row for found in inputs for row in found]
+        choices: list[CompletionChoice] = []
+        for asked in scores.requests(rows, model=adapter_name(target)):
+            reply = await self.hosts.complete(target, asked)
+            choices += sorted(reply.choices, key=lambda choice: choice.index)
+        parts = (scores.read(row, choice) for row, choice in zip(rows, choices, strict=True))
+        return Scores(data=[scores.score([next(parts) for _ in found]) for found in inputs])
 
     async def stream(self, target: Target, request: CreateChatCompletion) -> AsyncGenerator[ChatChunk]:
         """The reply's chunks; the usage comes last, and only where it was asked for.

@@ -21,11 +21,6 @@ class Context:
     hosts: Hosts
     draining: threading.Event
 
-    @property
-    def tokens(self) -> Path:
-        """The folder of all token files, by the file that they were made of."""
-        return self.settings.data.absolute() / "cache" / "tokens"
-
     def runs(self, job: str) -> Path:
         """The folder of all runs of a job."""
         return self.settings.data.absolute() / "runs" / job

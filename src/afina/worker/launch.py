@@ -9,10 +9,11 @@ from afina.schemas.fine_tuning import FineTuningJob
 from afina.schemas.runs import LoraSpec, RunSpec
 from afina.serving.adapters import Adapters
 from afina.store import models
+from afina.training import plan
+from afina.training.bases import Base
 from afina.training.batches import steps_per_epoch
 from afina.training.resume_points import ResumePoint
-from afina.worker import datasets, plan
-from afina.worker.bases import Base
+from afina.worker import datasets
 from afina.worker.context import Context, Hold
 
 WEIGHT_DECAY = 0.0

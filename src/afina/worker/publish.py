@@ -15,7 +15,8 @@ from afina.schemas.runs import RunSpec
 from afina.store import checkpoints, events, files, models, moves, projects
 from afina.store.events import NewEvent
 from afina.store.scope import Scope
-from afina.worker import bases, plan
+from afina.training import plan
+from afina.worker import bases
 from afina.worker.context import Context, Hold
 from afina.worker.results import result_file
 

@@ -53,7 +53,7 @@ def take_away(context: Context) -> None:
     """What nobody needs; a database that is busy is asked again next time."""
     try:
         expired = expire(context.database, context.blobs)
-        forgotten = forget_tokens(context.database, context.tokens)
+        forgotten = forget_tokens(context.database, context.settings.tokens)
         swept = sweep(context.database, context.blobs)
     except Unavailable as error:
         log.warning("what nobody needs stays reason=%s", error.message)

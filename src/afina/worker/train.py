@@ -10,12 +10,12 @@ from pathlib import Path
 from afina.errors import DataError, FenceLost, RunFailed, Unavailable
 from afina.schemas.fine_tuning import FINAL, FineTuningJob, JobError
 from afina.schemas.runs import Failed, Finished, RunSpec, Stopped
-from afina.store import events, jobs, moves
+from afina.store import events, jobs, moves, speeds
 from afina.store.events import NewEvent
 from afina.training import resume_points
+from afina.training.bases import Base
 from afina.training.resume_points import ResumePoint
 from afina.worker import attempts, bases, launch, publish
-from afina.worker.bases import Base
 from afina.worker.context import Context, Hold
 from afina.worker.executors import Host, HostLost
 from afina.worker.fail import fail, job_error
@@ -121,10 +121,10 @@ def begin(context: Context, hold: Hold, job: FineTuningJob, point: ResumePoint |
     fence = hold.claim.fence
     with context.database.scope(job.project_id) as scope:
         if job.status == "queued":
-            moves.move(scope, job.id, "running", fence=fence, event="Fine-tuning job started")
+            moves.move(scope, job.id, "running", fence=fence, event=speeds.STARTED)
             return
         where = f"resuming from step {point.step}" if point else "starting again from the first step"
-        said = NewEvent(f"The run was interrupted; {where}", level="warn")
+        said = NewEvent(f"{speeds.INTERRUPTED}; {where}", level="warn")
         events.append(scope, job.id, [said], fence=fence)
 
 

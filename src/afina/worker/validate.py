@@ -8,9 +8,10 @@ from afina.schemas.fine_tuning import FineTuningJob, JobError, Supervised, Super
 from afina.store import events, jobs, moves, work
 from afina.store.events import Level, NewEvent
 from afina.store.jobs import JobChanges
+from afina.training import plan
+from afina.training.bases import Base
 from afina.training.batches import steps_per_epoch
-from afina.worker import bases, datasets, plan
-from afina.worker.bases import Base
+from afina.worker import bases, datasets
 from afina.worker.context import Context, Hold
 from afina.worker.fail import fail, job_error
 

@@ -4,8 +4,8 @@ import pytest
 
 from afina.data.tokens import TokenStats
 from afina.schemas.fine_tuning import SupervisedHyperparameters
-from afina.worker import plan
-from afina.worker.plan import BaseFacts
+from afina.training import plan
+from afina.training.plan import BaseFacts
 
 SMALL = BaseFacts(parameters=1_000_000, hidden_size=256, context=2048)
 

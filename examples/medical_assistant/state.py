@@ -1,0 +1,56 @@
+"""What the eight steps hand on to each other: `state.json` in a folder, which each step reads and extends."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+BASE = os.environ.get("OPENAI_MODEL", "gpt-4o-mini-2024-07-18")
+FOLDER = Path("medical_assistant_run")
+MADE_BY = {
+    "system": "1_prepare.py",
+    "training_file": "4_upload.py",
+    "validation_file": "4_upload.py",
+    "base": "5_create.py",
+    "job": "5_create.py",
+    "model": "6_watch.py",
+}
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments of a step, which opens with the one that all steps share."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--folder", type=Path, default=FOLDER, help=f"keeps the run (default: {FOLDER})")
+    return made
+
+
+def read(folder: Path) -> dict[str, str]:
+    """What earlier steps have noted; nothing before the first."""
+    path = folder / "state.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def need(folder: Path, *names: str) -> list[str]:
+    """The values of `names`; ends the step where an earlier one has not been run."""
+    known = read(folder)
+    for name in names:
+        if name not in known:
+            sys.exit(f"{folder} holds no {name} yet: run {MADE_BY[name]} first")
+    return [known[name] for name in names]
+
+
+def extend(folder: Path, **facts: str) -> None:
+    """Note what later steps need, and forget what they made of what was there before."""
+    step = max(MADE_BY[name] for name in facts)
+    kept = {name: fact for name, fact in read(folder).items() if MADE_BY[name] <= step}
+    text = json.dumps({**kept, **facts}, indent=2, ensure_ascii=False)
+    (folder / "state.json").write_text(text + "\n", encoding="utf-8")
+
+
+def say_next(folder: Path, step: str) -> None:
+    """The command to go on with, as the reader would type it."""
+    where = "" if folder == FOLDER else f" --folder {folder}"
+    print(f"\nnext: python {Path(sys.argv[0]).with_name(step)}{where}")

@@ -1,0 +1,1 @@
+"""What answers are worth: words compared, intervals around means, models side by side. No HTTP, store or torch."""

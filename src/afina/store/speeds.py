@@ -1,0 +1,34 @@
+"""How long finished jobs have trained: what an estimate of time is made of."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from afina.store.scope import System
+from afina.store.tables import job_events, jobs
+
+STARTED = "Fine-tuning job started"
+INTERRUPTED = "The run was interrupted"
+NEWEST = 20
+
+
+@dataclass(frozen=True)
+class Timed:
+    """The tokens that a job was trained on, and the whole seconds from its start on a host to its model."""
+
+    tokens: int
+    seconds: int
+
+
+def of_base(system: System, base: str) -> list[Timed]:
+    """The newest jobs of all projects that succeeded on a base in one run, the newest first."""
+    start, other = job_events.alias(), job_events.alias()
+    broken = select(1).where(other.c.job_id == jobs.c.id, other.c.message.startswith(INTERRUPTED)).exists()
+    query = (
+        select(jobs.c.trained_tokens, jobs.c.finished_at - start.c.created_at)
+        .join(start, start.c.job_id == jobs.c.id)
+        .where(jobs.c.model == base, jobs.c.status == "succeeded", start.c.message == STARTED, ~broken)
+        .order_by(jobs.c.seq.desc())
+        .limit(NEWEST)
+    )
+    return [Timed(tokens, seconds) for tokens, seconds in system.connection.execute(query)]

@@ -1,0 +1,100 @@
+"""`afina compare` before it has asked anything, and when it is interrupted while it asks."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROW = {
+    "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}],
+}
+MODELS = ("--base", "a", "--tuned", "b")
+
+
+@pytest.fixture
+def held_out(tmp_path: Path) -> Path:
+    path = tmp_path / "held_out.jsonl"
+    path.write_text(json.dumps(ROW) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds no conversations"),
+        ("{}\n", "Example 1 is missing key 'messages'"),
+        (json.dumps(ROW) + "\n{\n", "Line 2: incomplete JSON object"),
+        (json.dumps({"messages": ROW["messages"][:1]}), "must contain at least one assistant message"),
+    ],
+)
+@pytest.mark.parametrize("place", ["held_out", "train"])
+def test_a_file_that_is_no_conversations_is_refused_by_line(
+    afina, played, held_out, tmp_path, text, said, place
+):
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text(text)
+    files = [str(broken)] if place == "held_out" else [str(held_out), "--train", str(broken)]
+    ran = afina("compare", *files, *MODELS)
+    assert (ran.code, ran.out) == (1, "")
+    assert said in ran.err and ran.err.startswith(f"error: {broken}") and ran.err.count("\n") == 1
+    assert played.bodies == []
+
+
+def test_answers_that_are_calls_cannot_be_compared(afina, held_out):
+    function = {"name": "look", "arguments": "{}"}
+    call = {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": function}]}
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+    held_out.write_text(json.dumps({"messages": [ROW["messages"][0], call], "tools": tools}))
+    ran = afina("compare", str(held_out), *MODELS)
+    assert (ran.code, "holds no answer in words" in ran.err) == (1, True)
+
+
+def test_wrong_usage(afina, held_out, tmp_path):
+    assert afina("compare", str(tmp_path / "nothere"), *MODELS).code == 2
+    assert afina("compare", str(held_out), "--base", "a").code == 2
+    assert afina("compare", str(held_out), *MODELS, "--max-tokens", "0").code == 2
+
+
+def test_a_system_file_in_another_encoding(afina, held_out, tmp_path):
+    (tmp_path / "system.txt").write_bytes(b"\xff\xfe\0")
+    ran = afina("compare", str(held_out), *MODELS, "--system", str(tmp_path / "system.txt"))
+    assert (ran.code, "is not UTF-8 text" in ran.err) == (1, True)
+
+
+def test_an_unknown_model_is_the_servers_word(afina, held_out):
+    ran = afina("compare", str(held_out), "--base", "nothere", "--tuned", "b")
+    assert ran.err.startswith("error: The model 'nothere' does not exist (code: model_not_found) - see: ")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+
+
+def test_ctrl_c_ends_it_at_once_and_cleanly(held_out):
+    """Its server accepts and never answers: once it has asked, it waits."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        environment = {
+            **os.environ,
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+            "OPENAI_API_KEY": "sk-x",
+        }
+        command = [
+            sys.executable,
+            "-c",
+            "from afina.cli import main; main()",
+            "compare",
+            str(held_out),
+            *MODELS,
+        ]
+        running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        silent.settimeout(120)
+        asked, _ = silent.accept()
+        with asked:
+            assert asked.recv(1)
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=120)
+    assert (running.returncode, out) == (130, b"")
+    assert b"Traceback" not in err
