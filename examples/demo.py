@@ -4,6 +4,7 @@ Everything it starts ends with it; what it made stays in ./afina-demo, so that o
 AFINA_LANG=es: en español.
 """
 
+import argparse
 import json
 import os
 import secrets
@@ -22,12 +23,11 @@ from openai import APIError, DefaultHttpxClient, OpenAI
 from rich.console import Console
 
 DATA = Path(__file__).parent / "data"
-TRAINING = DATA / "clinic_train.jsonl"
 STYLE = json.loads((DATA / "clinic_style.json").read_text("utf-8"))
 LANGUAGES = ("es", "en") if LANGUAGE == "es" else ("en", "es")
 DEMO = Path("afina-demo")
 BASE = "afina-tiny"
-EPOCHS = 3
+EPOCHS = 2
 QUESTIONS_EACH = 3
 AFINA = (sys.executable, "-c", "from afina.cli import main; main()")
 
@@ -40,6 +40,11 @@ class DemoFailed(Exception):
 
 def main() -> int:
     """Serve, show, and leave nothing running."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--rows", type=int, help="tune on so many rows, measure on a fifth as many; all by default"
+    )
+    rows = parser.parse_args().rows
     began = time.monotonic()
     shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir()
@@ -53,7 +58,7 @@ def main() -> int:
         server = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
         wait_until_ready(server, port)
-        tuned = Demo(environment).show()
+        tuned = Demo(environment, rows).show()
     except (DemoFailed, APIError) as error:
         console.print(f"[red]{WORDS['failed']}: {error}[/]\n\n{log}:", markup=True)
         console.print("\n".join(log.read_text(errors="replace").splitlines()[-30:]), markup=False)
@@ -98,8 +103,13 @@ def wait_until_ready(server: "subprocess.Popen[bytes]", port: str) -> None:
 class Demo:
     """What is shown, by one client of a running server."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], rows: int | None) -> None:
         self.environment = environment
+        self.training = first_rows("clinic_train.jsonl", rows)
+        self.held_out = {
+            language: first_rows(f"clinic_held_out_{language}.jsonl", rows and rows // 5)
+            for language in LANGUAGES
+        }
         self.client = OpenAI(
             base_url=environment["OPENAI_BASE_URL"],
             api_key=environment["OPENAI_API_KEY"],
@@ -109,13 +119,13 @@ class Demo:
     def show(self) -> str:
         """All of it, in order; the name of the tuned model."""
         console.rule(WORDS["check"])
-        self.afina("check", str(TRAINING))
-        with TRAINING.open("rb") as rows:
+        self.afina("check", str(self.training))
+        with self.training.open("rb") as rows:
             file = self.client.files.create(file=rows, purpose="fine-tune").id
         console.rule(WORDS["estimate"])
         self.afina("estimate", file, "--model", BASE, "--epochs", str(EPOCHS))
         console.rule(WORDS["before"])
-        before = {question: self.ask(BASE, question) for question in questions()}
+        before = {question: self.ask(BASE, question) for question in questions(self.held_out)}
         console.rule(WORDS["tune"])
         job = self.start(file)
         self.afina("jobs", "watch", job)
@@ -171,9 +181,8 @@ class Demo:
             console.rule(WORDS["measure"][language])
             headings = [word for heading in STYLE[language]["headings"] for word in ("--heading", heading)]
             system = str(DATA / f"clinic_system_{language}.txt")
-            held_out = str(DATA / f"clinic_held_out_{language}.jsonl")
-            models = ("--base", BASE, "--tuned", tuned)
-            self.afina("compare", held_out, *models, "--train", str(TRAINING), "--system", system, *headings)
+            files = (str(self.held_out[language]), "--train", str(self.training), "--system", system)
+            self.afina("compare", *files, "--base", BASE, "--tuned", tuned, *headings)
         console.rule(WORDS["chat"])
         for language in LANGUAGES:
             greetings = STYLE[language]["greetings"]
@@ -189,11 +198,20 @@ class Demo:
         return bool(answer.strip()) and not any(heading in answer for heading in headings)
 
 
-def questions() -> list[str]:
-    """A greeting and three held-out questions in each language, the person's own first."""
+def first_rows(name: str, count: int | None) -> Path:
+    """A file of the demo's data; with a count, a copy of its beginning."""
+    if count is None:
+        return DATA / name
+    path = DEMO / name
+    path.write_text("".join((DATA / name).read_text("utf-8").splitlines(keepends=True)[:count]), "utf-8")
+    return path
+
+
+def questions(files: dict[str, Path]) -> list[str]:
+    """A greeting and the shortest held-out questions in each language, the person's own language first."""
     chosen: list[str] = []
-    for language in LANGUAGES:
-        rows = (DATA / f"clinic_held_out_{language}.jsonl").read_text("utf-8").splitlines()
+    for language, file in files.items():
+        rows = file.read_text("utf-8").splitlines()
         held_out = [json.loads(row)["messages"][0]["content"] for row in rows]
         shortest = sorted(held_out, key=len)[:QUESTIONS_EACH]
         chosen += [STYLE[language]["greetings"][0], *shortest]

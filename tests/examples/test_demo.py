@@ -1,0 +1,49 @@
+"""The demo as people run it, on fewer rows: every step shown, in the language asked for, nothing left running."""
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
+SAID = {
+    "en": (
+        "no job will fail for this file",
+        "tokens in all",
+        "done:",
+        "tuned against prompted base:",
+        "go on from here",
+    ),
+    "es": ("ningún trabajo fallará", "tokens en total", "hecho:", "afinado frente a", "siga desde aquí"),
+}
+
+
+@pytest.mark.parametrize("language", ["en", pytest.param("es", marks=pytest.mark.slow)])
+def test_the_demo_shows_every_step_and_ends(language: str, tmp_path: Path):
+    environment = {**os.environ, "AFINA_LANG": language, "COLUMNS": "200"}
+    command = [sys.executable, str(DEMO), "--rows", "20"]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-2000:]
+    for text in SAID[language]:
+        assert text in ran.stdout
+    other = {"en": "conversaciones reservadas", "es": "held-out conversations"}[language]
+    assert other not in ran.stdout
+    row = re.search(r"^(?:loss, nats per token|pérdida, nats por token)(.*)$", ran.stdout, re.MULTILINE)
+    assert row is not None
+    base, _, tuned = (float(figure.replace(",", ".")) for figure in re.findall(r"([\d.,]+) \[", row[1]))
+    assert tuned < base
+    assert at_work_in(tmp_path) == []
+
+
+def at_work_in(folder: Path) -> list[str]:
+    """The processes whose working directory is a folder."""
+    found: list[str] = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):  # it has ended, or is somebody else's
+            if link.readlink() == folder:
+                found.append((link.parent / "cmdline").read_text())
+    return found
