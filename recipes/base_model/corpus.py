@@ -16,9 +16,9 @@ ROW = 512
 SYNTHETIC_PER_LANGUAGE = 40_000
 # Share of the training tokens by source. About half is Spanish, though most of the public text is English.
 MIXTURE = {
-    "synthetic_en": 0.13, "medquad": 0.27, "gsm8k": 0.02, "pubmedqa": 0.015, "mts_dialog": 0.02,
-    "aci_bench": 0.01, "self_instruct": 0.01, "rasbt": 0.015, "toolcall": 0.01,
-    "synthetic_es": 0.25, "meddocan_es": 0.14, "casimedicos_es": 0.09, "casimedicos_en": 0.02,
+    "synthetic_en": 0.11, "medquad": 0.24, "gsm8k": 0.02, "pubmedqa": 0.015, "mts_dialog": 0.02,
+    "aci_bench": 0.01, "self_instruct": 0.01, "rasbt": 0.015, "toolcall": 0.01, "copies": 0.08,
+    "synthetic_es": 0.22, "meddocan_es": 0.14, "casimedicos_es": 0.09, "casimedicos_en": 0.02,
 }  # fmt: skip
 
 
@@ -68,8 +68,25 @@ def build(data: Path, folder: Path, tokenizer: PreTrainedTokenizerFast) -> dict[
         np.save(folder / f"{name}.npy", ids[: rows * (ROW + 1)].reshape(rows, ROW + 1))
         counts[name] = len(ids)
         print(f"corpus  {name:16} {len(ids):>10,} tokens  share {MIXTURE[name]:.2f}", flush=True)
+    np.save(folder / "copies.npy", copies(folder))
     (folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
     return counts
+
+
+def copies(folder: Path, count: int = 3000) -> np.ndarray:
+    """Return rows of random tokens that come again and again: what teaches attention to look back for a name."""
+    random = np.random.default_rng(0)
+    real = np.concatenate(
+        [np.load(folder / f"{name}.npy")[:400].ravel() for name in MIXTURE if name != "copies"]
+    )
+    rows = np.empty((count, ROW + 1), dtype=np.uint16)
+    for row in rows:
+        spans: list[np.ndarray] = []
+        while sum(map(len, spans)) < len(row):
+            span = random.choice(real, size=random.integers(4, 40))
+            spans += [span] * random.integers(2, 5)
+        row[:] = np.concatenate(spans)[: len(row)]
+    return rows
 
 
 class Mixture:

@@ -17,8 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 
-PEAK_RATE, WARMUP_STEPS, DECAY_SHARE, FLOOR = 2e-3, 60, 0.2, 0.02
-WEIGHT_DECAY, BETAS, MAX_NORM = 0.1, (0.9, 0.95), 1.0
+PEAK_RATE, WARMUP_STEPS, DECAY_SHARE, FLOOR = 1e-3, 60, 0.2, 0.02
+# A step reads few tokens, so the second moment has to remember many steps.
+WEIGHT_DECAY, BETAS, MAX_NORM = 0.1, (0.9, 0.995), 1.0
 SAVE_EVERY_SECONDS = 60.0
 
 
