@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from afina.data.tokens import TokenFile
+from afina.engine.prefixes import share_prefixes
 from afina.engine.types import Batch, Sequence
 from afina.schemas.runs import RunSpec
 
@@ -31,7 +32,7 @@ def batches(spec: RunSpec, data: TokenFile, *, start: int) -> Iterator[tuple[int
         order = epoch_order(len(data), seed=spec.seed, epoch=epoch)
         for place in range(first_place if epoch == first_epoch else 0, per_epoch):
             rows = order[place * spec.batch_size : (place + 1) * spec.batch_size]
-            sequences = tuple(sequence(data, row) for row in rows)
+            sequences = share_prefixes(tuple(sequence(data, row) for row in rows))
             yield epoch * per_epoch + place + 1, Batch(sequences, token_budget=spec.token_budget)
 
 

@@ -10,7 +10,6 @@ from afina.blobs import Blobs
 from afina.data import tokens
 from afina.data.examples import rendered
 from afina.data.jsonl import Line, read_lines
-from afina.data.render import Renderer
 from afina.data.report import FileKind, Notice, Problem, Report, too_few
 from afina.data.tokens import TokenFile, TokenStats
 from afina.data.validate import Rules, validate
@@ -58,7 +57,7 @@ def make(source: Source, blobs: Blobs, cache: Path) -> Dataset:
         return Dataset(path, stats)
     path.parent.mkdir(parents=True, exist_ok=True)
     made = path.with_name(f"{ids.random_text(8)}.making")  # two jobs may need the same file at the same time
-    rows = rendered(lines(source, blobs), Renderer(source.base.folder), file=source.kind)
+    rows = rendered(lines(source, blobs), source.base.renderer(), file=source.kind)
     stats = tokens.write(made, rows, max_length=source.max_length, file=source.kind)
     made.replace(path)
     return Dataset(path, stats)
@@ -74,7 +73,7 @@ def cached(path: Path) -> TokenStats | None:
 
 def report(source: Source, blobs: Blobs) -> Report:
     """What a check of a source finds."""
-    rules = Rules(file=source.kind, renderer=Renderer(source.base.folder))
+    rules = Rules(file=source.kind, renderer=source.base.renderer())
     return validate(lines(source, blobs), rules)
 
 
@@ -97,6 +96,6 @@ def corrupt(kind: FileKind) -> DataError:
 
 def token_path(source: Source, cache: Path) -> Path:
     """By everything that decides the tokens, in a folder of the file's own, which goes when the file goes."""
-    made_of = f"{RENDERING} {source.file.sha256} {source.base.sha256} {source.max_length}"
+    made_of = f"{RENDERING} {source.file.sha256} {source.base.speech} {source.max_length}"
     name = hashlib.sha256(made_of.encode()).hexdigest()
     return cache / source.file.id / f"{name}.safetensors"

@@ -39,7 +39,7 @@ class BaseFacts:
     def read(cls, folder: Path) -> "BaseFacts":
         """From `config.json` and the headers of the safetensors files: no tensor is loaded."""
         config = json.loads((folder / "config.json").read_bytes())
-        count = sum(parameters_in(path) for path in folder.glob("*.safetensors"))
+        count = sum(parameters_in(path) for path in folder.glob("model*.safetensors"))
         return cls(count, config["hidden_size"], config["max_position_embeddings"])
 
 

@@ -2,6 +2,7 @@
 
 from afina.data.tokens import TokenFile
 from afina.engine.engine import Engine
+from afina.engine.prefixes import share_prefixes
 from afina.engine.types import Logprobs, Sequence
 from afina.schemas.fine_tuning import StepMetrics
 from afina.schemas.runs import RunSpec
@@ -40,7 +41,7 @@ class Validation:
         """(mean negative log-likelihood, share of arg-max hits) over the supervised tokens, by their weights."""
         loss = hits = weight = 0.0
         for first in range(0, len(sequences), AT_ONCE):
-            some = sequences[first : first + AT_ONCE]
+            some = list(share_prefixes(tuple(sequences[first : first + AT_ONCE])))
             scores = await engine.logprobs(self.spec.adapter, some, token_budget=self.spec.token_budget)
             for of, logprobs in zip(some, scores, strict=True):
                 nll, right, total = weighted(of, logprobs)
