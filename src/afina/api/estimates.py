@@ -50,7 +50,12 @@ def estimate(rooms: Rooms, project_id: str, request: CreateJob) -> Estimate:
         target = find_model(scope, request.model, production=production)
         job = new_job(scope, request, target)
         uploaded = uploads(scope, job)
-    base = Base.read(job.model, bases.folder(target.base))
+    base = Base.read(
+        job.model,
+        bases.folder(target.base),
+        options=target.base.template_options,
+        sha256=target.base.manifest_sha256,
+    )
     stats = {kind: checked(rooms, job, base, file=file, kind=kind) for kind, file in uploaded.items()}
     with rooms.database.system(read=True) as system:
         timed = speeds.of_base(system, job.model)

@@ -29,6 +29,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.command("serve", rich_help_panel="On this machine")(operate.serve)
 app.command("fsck", rich_help_panel="On this machine")(operate.fsck)
+app.command("models-add", rich_help_panel="On this machine")(operate.models_add)
 app.command("doctor", rich_help_panel="On this machine")(operate.doctor)
 
 

@@ -5,7 +5,7 @@ What they need (the database, the engine's library) is imported when they run: c
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -77,3 +77,46 @@ def doctor(data: Data = None, json: Json = False) -> None:
             console().print(f"[{COLOURS[seen.level]}]{seen.level:>4}[/]  {escape(line)}")
     if bad:
         raise typer.Exit(1)
+
+
+def models_add(
+    name: Annotated[
+        str | None, typer.Argument(help="What it will be called: qwen3-4b.", show_default=False)
+    ] = None,
+    *,
+    source: Annotated[str | None, typer.Option(help="A folder, or ORGANIZATION/MODEL on the hub.")] = None,
+    alias: Annotated[
+        list[str] | None, typer.Option(help="Another name that means it, such as gpt-4o-mini; repeatable.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit on the hub.")] = None,
+    thinking: Annotated[
+        Literal["auto", "off", "on", "none"],
+        typer.Option(help="Whether it thinks aloud; auto is off, where its template has a switch."),
+    ] = "auto",
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy a folder's files, instead of using them there.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Register it even if it seems too large.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Show the bases that we recommend.")] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Make a model a base that jobs and chats can name; a server that runs need not be restarted."""
+    if listing:
+        from afina.cli import catalogue
+
+        return catalogue.show(json=json)
+    if name is None or source is None:
+        raise typer.BadParameter("NAME and --source are needed, or --list")
+    from afina.cli.models_add import Wish, add
+
+    wish = Wish(
+        name=name,
+        source=source,
+        aliases=alias or (),
+        revision=revision,
+        thinking=thinking,
+        copy=copy,
+        force=force,
+    )
+    return add(from_environment().with_flags(data=data), wish, json=json)

@@ -11,14 +11,9 @@ from transformers.utils import logging
 
 from afina.engine import attention
 from afina.engine.attention import Layout
+from afina.engine.families import FAMILIES, ROPES
 from afina.engine.lora import Routing, Shares, wrap_linears
 from afina.errors import InvalidRequest
-
-# Only families whose gradients, packed layouts and greedy tokens the tests show equal to transformers'.
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
-
-# Other kinds take their frequencies from the longest sequence around: neighbours would change each other.
-ROPES = ("default", "linear", "llama3", "yarn")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -24,8 +24,9 @@ class _Node:
 def share_prefixes(rows: tuple[Sequence, ...]) -> tuple[Sequence, ...]:
     """The same batch with common beginnings of at least 16 tokens as sequences of their own, at every level.
 
-    Rows keep their order, but those that share something stand together. Rows that continue something already, or belong to a group, stay as they are. A weight on a shared token is the sum
-    of the rows' weights there: right for every loss that is a weighted sum over tokens, and for no other.
+    Rows keep their order, but those that share something stand together. Rows that continue something already, or
+    belong to a group, stay as they are. A weight on a shared token is the sum of the rows' weights there: right for
+    every loss that is a weighted sum over tokens, and for no other.
     """
     if any(row.parent is not None or row.group is not None for row in rows):
         return rows

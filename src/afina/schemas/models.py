@@ -6,10 +6,16 @@ from afina.schemas.record import Record, internal
 
 ModelKind = Literal["base", "tuned", "checkpoint"]
 ModelStatus = Literal["ready", "held", "deleted"]
+Thinking = Literal["off", "on"]
+SWITCH = "enable_thinking"
 
 
 class Model(Record):
-    """A model that can be named in a request. A base has `source`, all others a manifest in `models/{key}/`."""
+    """A model that can be named in a request. A base has `source`, all others a manifest in `models/{key}/`.
+
+    `manifest_sha256` is that of a base's files, as they were when it was registered. `thinking` is a base's: whether
+    its template is told to have the model think aloud, or None where the template cannot be told.
+    """
 
     id: str
     object: Literal["model"] = "model"
@@ -24,11 +30,22 @@ class Model(Record):
     key: str = internal("")
     manifest_sha256: str = internal("")
     job_id: str | None = internal()
+    thinking: Thinking | None = internal()
 
     @property
     def folder(self) -> str:
         """The blob prefix of its files; a base has none."""
         return f"models/{self.key}"
+
+    @property
+    def template_options(self) -> dict[str, bool]:
+        """What a base's chat template is called with besides the conversation."""
+        return template_options(self.thinking)
+
+
+def template_options(thinking: Thinking | None) -> dict[str, bool]:
+    """The switch of chat templates that have one."""
+    return {} if thinking is None else {SWITCH: thinking == "on"}
 
 
 class Manifest(Record):

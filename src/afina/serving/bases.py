@@ -26,15 +26,15 @@ class Bases:
     """The bases that were asked for, each read once."""
 
     def __init__(self) -> None:
-        self.read: dict[str, Base] = {}
+        self.read: dict[Model, Base] = {}
         self.lock = threading.Lock()
 
     def get(self, model: Model) -> Base:
         """The base of a row; reading its tokenizer takes a moment the first time."""
         with self.lock:
-            if model.id not in self.read:
-                self.read[model.id] = read_base(model)
-            return self.read[model.id]
+            if model not in self.read:  # by the whole row: an operator may have registered it again
+                self.read[model] = read_base(model)
+            return self.read[model]
 
 
 def folder(model: Model) -> Path:
@@ -45,11 +45,11 @@ def folder(model: Model) -> Path:
 def read_base(model: Model) -> Base:
     """The base's renderer and its context length, as its configuration declares it."""
     place = folder(model)
-    context = read_config(place / "config.json").get("max_position_embeddings")
-    if not isinstance(context, int):
-        raise Unavailable(
-            f"The files of the base model {model.id} cannot be read; install afina again.",
-            code="model_unavailable",
-            retry_after=None,
-        )
-    return Base(model.id, Renderer(place), context)
+    try:
+        context = read_config(place / "config.json").get("max_position_embeddings")
+        if isinstance(context, int):
+            return Base(model.id, Renderer(place, model.template_options), context)
+    except (OSError, ValueError):
+        pass  # gone, or not what they were
+    message = f"The files of the base model {model.id} cannot be read; its operator has to bring them back."
+    raise Unavailable(message, code="model_unavailable", retry_after=None)

@@ -49,6 +49,7 @@ def not_registered(name: str, bundled: Model) -> NotFound:
     """In production the demonstration model answers to its own name alone."""
     message = (
         f"The model `{clipped(name)}` does not exist or you do not have access to it. It is only an alias of the "
-        f"demonstration model {bundled.id}, which in production (AFINA_ENV) answers to its own name alone."
+        f"demonstration model {bundled.id}, which in production (AFINA_ENV) answers to its own name alone. "
+        "The operator can give it a model with `afina models-add`."
     )
     return NotFound(message, param="model", code="model_not_found")

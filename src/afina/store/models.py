@@ -118,6 +118,12 @@ def alias_unless_taken(system: System, name: str, model_id: str) -> None:
     system.connection.execute(statement.on_conflict_do_nothing())
 
 
+def global_alias(system: System, name: str) -> str | None:
+    """The id behind a name that means the same to all projects; None where it is no such name."""
+    query = select(aliases.c.model).where(aliases.c.name == name, aliases.c.project_id.is_(None))
+    return system.connection.execute(query).scalar_one_or_none()
+
+
 def alias_target(scope: Scope, name: str) -> str | None:
     """The id behind an alias; the project's own comes before the global one."""
     own = aliases.c.project_id == scope.project_id

@@ -181,6 +181,7 @@ models = listed(
     words("key"),
     words("manifest_sha256"),
     words("job_id", ForeignKey("jobs.id"), optional=True),
+    words("thinking", optional=True),
     Index(None, "project_id", "seq"),
 )
 

@@ -1,6 +1,9 @@
 """The base model that a job names, for a worker that has to train on it."""
 
-from afina.errors import NotFound, RunFailed
+from pathlib import Path
+
+from afina.errors import NotFound, RunFailed, Unavailable
+from afina.schemas.models import Model
 from afina.serving import bases as served
 from afina.store import models
 from afina.training.bases import Base
@@ -8,10 +11,28 @@ from afina.worker.context import Context
 
 
 def find(context: Context, name: str) -> Base:
-    """The base that a job's `model` names; raises `RunFailed` where there is none any more."""
+    """The base that a job's `model` names; raises `RunFailed` where it is gone, or is not what was registered."""
+    model = row(context, name)
+    try:
+        base = Base.read(name, served.folder(model), options=model.template_options)
+    except Unavailable as error:
+        raise RunFailed(error.message, code="base_model_changed") from None
+    if model.manifest_sha256 not in ("", base.sha256):
+        text = f"The files of the base model {name} are not those that were registered. "
+        cure = "Its operator can bring them back, or register the new ones under another name."
+        raise RunFailed(text + cure, code="base_model_changed")
+    return base
+
+
+def folder(context: Context, name: str) -> Path:
+    """Where a base's files lie, for a host that reads them itself; raises `RunFailed` where there is no such base."""
+    return served.folder(row(context, name))
+
+
+def row(context: Context, name: str) -> Model:
+    """The base's row."""
     try:
         with context.database.system(read=True) as scope:
-            folder = served.folder(models.base(scope, name))
+            return models.base(scope, name)
     except NotFound as error:
         raise RunFailed(error.message, code=error.code) from None
-    return Base.read(name, folder)

@@ -38,8 +38,7 @@ def between_claims(context: Context) -> Callable[[], None]:
 
     def start(base: str) -> None:
         try:
-            found = bases.find(context, base)
-            context.hosts.ensure(found.name, found.folder)
+            context.hosts.ensure(base, bases.folder(context, base))
         except AfinaError as error:
             log.warning("host does not start base=%s reason=%s", base, error.message)
             rested[base] = time.monotonic() + REST_SECONDS
