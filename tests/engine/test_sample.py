@@ -5,13 +5,10 @@ from contextlib import aclosing
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from peft import PeftModel
 
 from afina.engine import adapters, model
 from afina.engine.engine import Engine
-from afina.engine.sample import draw, uniform
 from afina.engine.types import AdapterSpec, SamplingParams, Sequence, Token
 from afina.errors import InvalidRequest, NotFound, RunFailed
 
@@ -203,22 +200,6 @@ async def test_what_cannot_be_sampled_is_refused(engine, ids, params, words):
     with pytest.raises(NotFound):
         await collect(engine, "absent", [1], GREEDY)
     assert engine.rows == 0
-
-
-@given(st.integers(), st.integers(0, 10**6))
-def test_random_numbers_are_in_range_and_repeatable(seed, position):
-    assert 0 <= uniform(seed, position) < 1
-    assert uniform(seed, position) == uniform(seed, position) != uniform(seed, position + 1)
-
-
-def test_draws_follow_the_distribution_and_top_p():
-    logits = torch.tensor([0.1, 0.6, 0.05, 0.25]).log()
-    counts = torch.zeros(4)
-    for position in range(4000):
-        counts[draw(logits, 1.0, uniform(7, position))] += 1
-    torch.testing.assert_close(counts / 4000, logits.exp(), rtol=0, atol=0.03)
-    assert {draw(logits, 0.8, uniform(7, p)) for p in range(200)} == {1, 3}
-    assert {draw(logits, 0.01, uniform(7, p)) for p in range(50)} == {1}
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e300])

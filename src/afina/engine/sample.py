@@ -1,6 +1,5 @@
 """Continuous batching: rows join at any step, each with its own adapter, parameters and random numbers."""
 
-import hashlib
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from afina.engine.adapters import Adapter
 from afina.engine.cache import Cache, Decode, Prefill
+from afina.engine.choice import Place, choose
 from afina.engine.lora import Shares
 from afina.engine.model import Model
 from afina.engine.types import Finish, SamplingParams, Token
@@ -115,13 +115,12 @@ class Sampler:
 
     def _deliver(self, rows: list[Row], logits: Tensor) -> None:
         """One token to each row from logits [rows, vocab]; rows that end leave."""
-        scores = torch.log_softmax(logits, dim=-1)
-        for row, values, own in zip(rows, logits, scores, strict=True):
-            if not bool(values.isfinite().all()):
+        places = [Place(row.params, len(row.prompt) + len(row.made), row.made) for row in rows]
+        for row, token in zip(rows, choose(logits, places), strict=True):
+            if token is None:
                 self._leave(row)
                 row.deliver(RunFailed("The adapter's outputs are not finite; it cannot be sampled."))
                 continue
-            token = choose(values, own, row)
             row.made.append(token.id)
             finish = self._finish(row)
             if finish is not None:
@@ -149,38 +148,6 @@ def shares(rows: list[Row], device: torch.device) -> Shares:
     )
 
 
-def choose(logits: Tensor, scores: Tensor, row: Row) -> Token:
-    """The next token from one row of logits and their log-softmax, both [vocab]."""
-    params = row.params
-    if params.temperature == 0:
-        chosen = int(logits.argmax())
-    else:
-        position = len(row.prompt) + len(row.made)
-        # In float64, and the largest at 0: the coldest temperature still leaves one number that counts.
-        sharpened = (logits - logits.max()).double() / params.temperature
-        chosen = draw(sharpened, params.top_p, uniform(params.seed, position))
-    top: tuple[tuple[int, float], ...] = ()
-    if params.logprobs:
-        values, ids = scores.topk(min(params.logprobs, len(scores)))
-        top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
-    return Token(chosen, float(scores[chosen]), top)
-
-
-def draw(logits: Tensor, top_p: float, number: float) -> int:
-    """The id at `number` of the cumulative distribution, cut to the likeliest ids that hold `top_p`; logits [vocab]."""
-    probabilities, ids = torch.softmax(logits, dim=-1).sort(descending=True, stable=True)
-    cumulative = probabilities.cumsum(dim=-1)
-    kept = int((cumulative - probabilities < top_p).sum())
-    place = torch.searchsorted(cumulative[:kept], number * cumulative[kept - 1], right=True)
-    return int(ids[min(int(place), kept - 1)])
-
-
-def uniform(seed: int, position: int) -> float:
-    """A number in [0, 1) that depends on these two and nothing else."""
-    digest = hashlib.blake2b(f"{seed}:{position}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest) >> 11) * 2.0**-53
-
-
 def check(model: Model, prompt: list[int], params: SamplingParams) -> None:
     """Raise InvalidRequest for a prompt or parameters that cannot be sampled."""
     if not prompt or not all(0 <= i < model.vocab_size for i in prompt):
@@ -199,5 +166,13 @@ def check(model: Model, prompt: list[int], params: SamplingParams) -> None:
         raise InvalidRequest("temperature must be a finite number of at least 0.", param="temperature")
     if not 0 < params.top_p <= 1:
         raise InvalidRequest("top_p must be above 0 and at most 1.", param="top_p")
+    if params.top_k is not None and params.top_k < 1:
+        raise InvalidRequest("top_k must be at least 1.", param="top_k")
+    if not 0 <= params.min_p <= 1:
+        raise InvalidRequest("min_p must be between 0 and 1.", param="min_p")
     if params.logprobs is not None and params.logprobs < 0:
         raise InvalidRequest("logprobs must not be negative.", param="logprobs")
+    if not all(0 <= id < model.vocab_size for id in params.bias):
+        raise InvalidRequest(
+            f"A biased id is outside the vocabulary of {model.vocab_size}.", param="logit_bias"
+        )

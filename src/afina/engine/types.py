@@ -1,21 +1,29 @@
 """What goes into the engine and what comes out of it: plain frozen values, no torch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+# The linears of attention and of what follows it, as the families name them; each base model has some of these.
+LINEARS = (
+    *("q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj"),
+    *("gate_proj", "up_proj", "gate_up_proj", "down_proj"),
+)
 
 Finish = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterSpec:
-    """The shape of a LoRA adapter; `seed` alone decides its first values."""
+    """The shape of a LoRA adapter; `seed` alone decides its first values.
+
+    Without `targets`, it changes all of `LINEARS` that the base model has.
+    """
 
     rank: int = 16
     alpha: float = 16.0
     rslora: bool = False
-    targets: tuple[str, ...] = LINEARS
+    targets: tuple[str, ...] | None = None
     seed: int = 0
 
     @property
@@ -102,16 +110,23 @@ class Logprobs:
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How to continue a prompt; at temperature 0 the most likely token, `top_p` and `seed` unused.
+    """How to continue a prompt; at temperature 0 the most likely token, without chance.
 
     `logprobs` asks for that many most likely tokens beside each one. Equal seeds give equal random numbers at
-    equal positions, whatever else runs.
+    equal positions, whatever else runs. A presence penalty is taken once from the logit of a token that was made, a
+    frequency penalty for each time; `bias` adds to the logits of ids. `min_p` leaves tokens at least that likely
+    beside the likeliest one.
     """
 
     max_tokens: int = 16
     temperature: float = 1.0
     top_p: float = 1.0
+    top_k: int | None = None
+    min_p: float = 0.0
     seed: int = 0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    bias: Mapping[int, float] = field(default_factory=dict[int, float])
     stop_ids: tuple[int, ...] = ()
     logprobs: int | None = None
 
