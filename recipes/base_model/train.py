@@ -34,10 +34,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Budget:
-    """Tokens to read in all, rows of a step, and whether the pass is compiled (needs a C compiler)."""
+    """Tokens to read in all, rows of a step, what they are cut into, and whether the pass is compiled."""
 
     tokens: int
     rows: int = 2
+    cuts: int = 1
     compile: bool = False
 
     @property
@@ -68,7 +69,7 @@ def train(corpus: Path, state: Path, budget: Budget) -> tuple[LlamaForCausalLM, 
     while progress.tokens < budget.tokens:
         decaying = progress.tokens >= budget.decay_from
         began = time.perf_counter()
-        ids = torch.from_numpy(mixture.rows(progress.step, budget.rows))
+        ids = _cut(torch.from_numpy(mixture.rows(progress.step, budget.rows)), budget.cuts)
         loss = _step(loss_of, optimizer, ids, rate=budget.rate(progress))
         progress.seconds += time.perf_counter() - began
         progress.step += 1
@@ -80,6 +81,12 @@ def train(corpus: Path, state: Path, budget: Budget) -> tuple[LlamaForCausalLM, 
             saved = progress.seconds
     _save(decayed, model, optimizer, progress)
     return model.eval(), progress
+
+
+def _cut(rows: torch.Tensor, cuts: int) -> torch.Tensor:
+    """[rows, ROW + 1] ids as [rows x cuts, ROW / cuts + 1]: attention over shorter texts costs less."""
+    size = ROW // cuts
+    return torch.cat([rows[:, at : at + size + 1] for at in range(0, ROW, size)])
 
 
 def _optimizer(model: LlamaForCausalLM) -> torch.optim.AdamW:
