@@ -14,10 +14,11 @@ def test_sizes_give_the_parameters_that_their_publishers_count():
     assert {name: found[name] for name in PUBLISHED} == PUBLISHED
 
 
-def test_what_this_build_trains_has_sizes_and_nothing_else_is_estimated():
+def test_what_has_sizes_is_trained_here_and_nothing_else_is_estimated():
     for base in catalogue.read().bases:
-        assert (base.obstacle is None) == (base.network is not None) == (base.here() is not None)
-        assert base.network is None or base.network.context == base.context
+        assert base.network is None or (base.obstacle, base.network.context) == (None, base.context)
+        estimates = (base.here(), base.on_gpu("bfloat16"), base.on_gpu("nf4"))
+        assert all(bool(estimate) == (base.network is not None) for estimate in estimates)
 
 
 def test_the_families_that_users_look_for_are_there():

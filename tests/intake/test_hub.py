@@ -59,8 +59,8 @@ def test_a_model_arrives_in_the_data_directory(add, hub, folder, tmp_path):
 
 
 def test_an_unfit_configuration_ends_it_before_weights_are_fetched(add, hub, configure):
-    configure(model_type="gemma3_text")
-    assert "models of type gemma3_text are not supported" in refused(add())
+    configure(model_type="llava")
+    assert "models of type llava are not supported" in refused(add())
     assert hub.fetched == ["config.json"]
 
 
@@ -85,13 +85,10 @@ def test_a_gated_model(add, hub):
 def test_names_that_are_not_there(add):
     assert "there is no lab/other, or it is private" in refused(add("--source", "lab/other"))
     assert "lab/tiny has no revision v9" in refused(add("--revision", "v9"))
-    said = refused(add("--source", "https://huggingface.co/lab/tiny"))
-    assert "neither a folder here nor a name on the hub" in said
 
 
 def test_a_hub_that_cannot_be_reached(add):
     assert "it cannot be reached for lab/tiny" in refused(add(HF_ENDPOINT="http://127.0.0.1:9"))
-    assert "it cannot be reached for lab/tiny" in refused(add(HF_HUB_OFFLINE="1"))
 
 
 def test_more_than_the_disk_holds(add, hub):
@@ -116,11 +113,10 @@ def test_what_has_arrived_is_kept_for_the_next_time(add, hub, folder, tmp_path):
     assert add().returncode == 0
 
 
-def test_a_home_that_is_taken_is_left_alone(add, hub):
-    assert add().returncode == 0
-    fetched = list(hub.fetched)
+def test_a_home_that_is_taken_is_left_alone(add, hub, tmp_path):
+    (tmp_path / "data" / "models" / "tiny").mkdir(parents=True)
     assert "is there already" in refused(add())
-    assert hub.fetched == fetched
+    assert hub.fetched == []
 
 
 def test_a_connection_that_ends_in_the_middle(add, hub, tmp_path):

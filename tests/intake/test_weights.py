@@ -4,9 +4,21 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GraniteConfig,
+    LlamaConfig,
+    Ministral3Config,
+    MistralConfig,
+    Phi3Config,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from afina.intake import network, shapes, weights
+from afina.intake.kinds import KINDS
 from afina.intake.unfit import Unfit
 
 SMALL = {
@@ -17,6 +29,9 @@ SMALL = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 64,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": None,
 }
 NAMES = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
@@ -30,10 +45,16 @@ NAMES = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
         Qwen2Config(**SMALL),
         Qwen3Config(**SMALL, head_dim=8),
         Qwen3Config(**SMALL, head_dim=8, attention_bias=True),
+        Ministral3Config(**SMALL, head_dim=8),
+        GraniteConfig(**SMALL, logits_scaling=8.0),
+        Gemma2Config(**SMALL, head_dim=8),
+        Gemma3TextConfig(**SMALL, head_dim=8),
+        Phi3Config(**SMALL),
     ],
     ids=lambda config: config.model_type,
 )
-def test_the_tensors_are_those_that_transformers_writes(tmp_path, config):
+def test_the_tensors_are_those_that_transformers_writes(tmp_path, config, monkeypatch):
+    monkeypatch.setattr(network, "FAMILIES", tuple(KINDS))
     model = AutoModelForCausalLM.from_config(config)
     model.save_pretrained(tmp_path)
     found = network.read(tmp_path)
@@ -137,7 +158,7 @@ def test_tensors_that_do_not_fit_the_config(folder, configure):
     configure(num_hidden_layers=2)
     assert "it promises the tensor model.layers.1." in refusal(folder)
     configure(num_hidden_layers=1, intermediate_size=64)
-    assert "mlp.gate_proj.weight has the shape [32, 16], by config.json it has [64, 16]" in refusal(folder)
+    assert "mlp.down_proj.weight has the shape [16, 32], by config.json it has [16, 64]" in refusal(folder)
 
 
 def test_tensors_that_the_config_does_not_know(folder):

@@ -28,7 +28,7 @@ def test_the_rows_are_those_of_the_file(rooms, context, tiny):
 def test_the_same_file_is_rendered_once(rooms, context, tiny, chats, monkeypatch):
     file = rooms.upload(chats(10)).id
     first = datasets.of_job(context, rooms.submit(training_file=file), tiny, "training")
-    monkeypatch.setattr("afina.training.datasets.Renderer", None)  # whoever rendered now would find out
+    monkeypatch.setattr("afina.training.bases.Renderer", None)  # whoever rendered now would find out
     assert datasets.of_job(context, rooms.submit(training_file=file), tiny, "training") == first
 
 
