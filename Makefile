@@ -22,15 +22,15 @@ test-slow: setup  ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
 check: setup  ## style, types, layers and sizes, in under a minute
-	$(BIN)/ruff format --check src tests examples recipes
-	$(BIN)/ruff check src tests examples recipes
+	$(BIN)/ruff format --check src tests examples recipes rescue
+	$(BIN)/ruff check src tests examples recipes rescue
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -q tests/test_house.py
 
 format: setup  ## let ruff write what `check` asks for
-	$(BIN)/ruff format src tests examples recipes
-	$(BIN)/ruff check --fix src tests examples recipes
+	$(BIN)/ruff format src tests examples recipes rescue
+	$(BIN)/ruff check --fix src tests examples recipes rescue
 
 constraints:  ## resolve the newest versions into constraints.txt, for every platform
 	$(BIN)/python -m pip install --quiet uv

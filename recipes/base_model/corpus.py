@@ -16,9 +16,9 @@ ROW = 512
 SYNTHETIC_PER_LANGUAGE = 40_000
 # Share of the training tokens by source. About half is Spanish, though most of the public text is English.
 MIXTURE = {
-    "synthetic_en": 0.11, "medquad": 0.24, "gsm8k": 0.02, "pubmedqa": 0.015, "mts_dialog": 0.02,
-    "aci_bench": 0.01, "self_instruct": 0.01, "rasbt": 0.015, "toolcall": 0.01, "copies": 0.08,
-    "synthetic_es": 0.22, "meddocan_es": 0.14, "casimedicos_es": 0.09, "casimedicos_en": 0.02,
+    "synthetic_en": 0.08, "medquad": 0.32, "gsm8k": 0.015, "pubmedqa": 0.01, "mts_dialog": 0.015,
+    "aci_bench": 0.01, "self_instruct": 0.01, "rasbt": 0.015, "toolcall": 0.01, "copies": 0.04,
+    "synthetic_es": 0.19, "meddocan_es": 0.145, "casimedicos_es": 0.12, "casimedicos_en": 0.02,
 }  # fmt: skip
 
 
