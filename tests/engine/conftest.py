@@ -6,50 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
-from transformers import PreTrainedConfig as Config
+from transformers import AutoModelForCausalLM
 
 from afina.engine import adapters, model
 from afina.engine.adapters import Adapter
 from afina.engine.engine import Engine
 from afina.engine.packing import lineage
 from afina.engine.types import AdapterSpec, Batch, Sequence
-
-SIZES = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 320,
-    "initializer_range": 0.2,
-    "bos_token_id": None,
-    "eos_token_id": None,
-}
-ROPE = {"rope_theta": 10000.0}
-LLAMA3 = {"rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 80}
-CONFIGS: dict[str, Callable[[], Config]] = {
-    "llama": lambda: LlamaConfig(**SIZES),
-    "llama-linear": lambda: LlamaConfig(
-        **SIZES, rope_parameters=ROPE | {"rope_type": "linear", "factor": 2.0}
-    ),
-    "llama-llama3": lambda: LlamaConfig(
-        **SIZES, rope_parameters=ROPE | LLAMA3 | {"original_max_position_embeddings": 64}
-    ),
-    "llama-yarn": lambda: LlamaConfig(**SIZES, rope_parameters=ROPE | YARN),
-    "mistral": lambda: MistralConfig(**SIZES, head_dim=8, sliding_window=None),
-    "mistral-sliding": lambda: MistralConfig(**SIZES, head_dim=8, sliding_window=7),
-    "qwen2": lambda: Qwen2Config(**SIZES),
-    "qwen2-sliding": lambda: Qwen2Config(
-        **SIZES, use_sliding_window=True, sliding_window=7, max_window_layers=1
-    ),
-    "qwen3": lambda: Qwen3Config(**SIZES, head_dim=16),
-    "qwen3-sliding": lambda: Qwen3Config(
-        **SIZES, head_dim=16, use_sliding_window=True, sliding_window=7, max_window_layers=1
-    ),
-}
+from tiny_families import CONFIGS, VOCABULARY
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -149,6 +113,6 @@ def shared_batch() -> Batch:
 
 def _sequence(length: int, seed: int, *, parent: int | None = None, weight: float = 1.0) -> Sequence:
     generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(0, SIZES["vocab_size"], (length,), generator=generator).tolist()
+    ids = torch.randint(0, VOCABULARY, (length,), generator=generator).tolist()
     weights = (weight * torch.rand(length, generator=generator).round(decimals=1)).tolist()
     return Sequence(tuple(ids), (weight, *weights[1:]), parent)

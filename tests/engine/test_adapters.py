@@ -1,6 +1,7 @@
 """Adapter folders: plain PEFT reads ours, ours reads PEFT's, and everything else is refused by name."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from afina.engine import adapters, model
 from afina.engine.losses import cross_entropy
 from afina.engine.types import AdamW, AdapterSpec, Sequence
 from afina.errors import InvalidRequest
+from tiny_families import CONFIGS
 
 SPEC = AdapterSpec(rank=4, alpha=6.0, rslora=True, targets=("q_proj", "v_proj", "up_proj"))
 
@@ -149,23 +152,62 @@ async def test_folders_that_cannot_be_right_are_refused(engine, saved, edit, wor
 
 
 @pytest.mark.parametrize(
-    "other", [AdapterSpec(rank=5), AdapterSpec(rank=4, alpha=6.0), AdapterSpec(rank=4, targets=("q_proj",))]
+    ("other", "words"),
+    [
+        (replace(SPEC, rank=5), "differ in their rank: 4, not 5"),
+        (replace(SPEC, rslora=False), "differ in their scale: 3.0, not 1.5"),
+        (replace(SPEC, targets=("q_proj",)), "differ in their targets"),
+        (replace(SPEC, targets=None), "differ in their targets"),
+    ],
 )
-async def test_a_spec_that_differs_from_the_folder_is_refused(engine, saved, other):
-    with pytest.raises(InvalidRequest, match="differ"):
+async def test_a_spec_that_differs_from_the_folder_is_refused(engine, saved, other, words):
+    with pytest.raises(InvalidRequest, match=words):
         await engine.create_adapter("b", other, start=saved)
 
 
 @pytest.mark.parametrize(
-    "spec",
+    ("changes", "words"),
     [
-        AdapterSpec(rank=0),
-        AdapterSpec(rank=513),
-        AdapterSpec(alpha=0.0),
-        AdapterSpec(targets=()),
-        AdapterSpec(targets=("x",)),
+        ({"num_hidden_layers": 1}, "tensors too few or too many for this base model"),
+        ({"hidden_size": 64}, r"has the shape \[4, 32\]; this base model and the rank need \[4, 64\]"),
+        ({"intermediate_size": 56}, r"has the shape \[48, 4\]; this base model and the rank need \[56, 4\]"),
     ],
 )
-async def test_specs_that_cannot_be_right_are_refused(engine, spec):
-    with pytest.raises(InvalidRequest):
+async def test_an_adapter_of_another_base_is_refused(saved, tmp_path, changes, words):
+    config = CONFIGS["llama"]()
+    for name, value in changes.items():
+        setattr(config, name, value)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "other")
+    with pytest.raises(InvalidRequest, match=words):
+        adapters.load(model.load(tmp_path / "other"), None, saved)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (AdapterSpec(rank=0), "The rank is 0;"),
+        (AdapterSpec(rank=33), "The rank is 33; for this base model, 32 wide, it must be between 1 and 32"),
+        (AdapterSpec(rank=513), "The rank is 513;"),
+        (AdapterSpec(alpha=0.0), "alpha is 0.0"),
+        (AdapterSpec(targets=()), r"named \(none\); it has q_proj, k_proj,"),
+        (AdapterSpec(targets=("q_proj", "x")), "named x; it has q_proj, k_proj,"),
+        (AdapterSpec(targets=("qkv_proj",)), "named qkv_proj; it has q_proj, k_proj,"),
+    ],
+)
+async def test_specs_that_cannot_be_right_are_refused(engine, spec, words):
+    with pytest.raises(InvalidRequest, match=words):
         await engine.create_adapter("b", spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "targets"),
+    [
+        ("llama", ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")),
+        ("phi3", ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")),
+        ("gpt-oss", ("q_proj", "k_proj", "v_proj", "o_proj")),
+    ],
+)
+def test_without_targets_all_usual_linears_of_the_base_are_changed(base, name, targets):
+    adapter = adapters.create(model.load(base(name)), AdapterSpec(rank=2))
+    assert adapter.spec.targets == targets
+    assert {n.rpartition(".")[2] for n in adapter.pairs} == set(targets)

@@ -82,3 +82,25 @@ def test_a_row_that_is_not_finite_has_no_token():
     logits = torch.tensor([[0.0, float("nan")], [0.0, 1.0], [float("inf"), 0.0]])
     tokens = choose(logits, [Place(SamplingParams(seed=1), 0)] * 3)
     assert [token is None for token in tokens] == [True, False, True]
+
+
+def bits(*ids: int) -> bytes:
+    return bytes([sum(1 << id for id in ids)])
+
+
+def test_only_what_is_allowed_is_chosen():
+    rows = LOGITS.expand(3, -1)
+    held = SamplingParams(temperature=0, logprobs=2)
+    places = [Place(held, 0, allowed=bits(0, 2)), Place(held, 0), Place(held, 0, allowed=bits())]
+    first, free, none = choose(rows, places)
+    assert first and free and none is None
+    assert (first.id, free.id) == (0, 1)
+    assert first.logprob == pytest.approx(float(LOGITS[0])) and first.top == free.top
+    hot = [Place(SamplingParams(temperature=50.0), i, allowed=bits(2, 3)) for i in range(300)]
+    assert {token.id for token in choose(LOGITS.expand(300, -1), hot) if token} == {2, 3}
+
+
+def test_a_bias_does_not_allow_what_is_not_allowed():
+    params = SamplingParams(temperature=0, bias={1: 100.0})
+    (token,) = choose(LOGITS[None], [Place(params, 0, allowed=bits(0, 3))])
+    assert token and token.id == 3

@@ -7,7 +7,7 @@ A folder holds `adapter_config.json` and `adapter_model.safetensors`, and with t
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from afina.blobs import sync_folder
 from afina.engine.lora import Pair, Share, new_pairs
 from afina.engine.model import Model
-from afina.engine.types import AdamW, AdapterSpec, StepReport
-from afina.errors import InvalidRequest
+from afina.engine.types import LINEARS, AdamW, AdapterSpec, StepReport
+from afina.errors import InvalidRequest, clipped
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -106,30 +106,47 @@ class Adapter:
 
 def create(model: Model, spec: AdapterSpec) -> Adapter:
     """A new adapter on the model's device; its values come from the spec's seed alone."""
-    _check_spec(spec)
-    shapes = {name: s for name, s in model.shapes.items() if name.rpartition(".")[2] in spec.targets}
-    missing = set(spec.targets) - {name.rpartition(".")[2] for name in shapes}
-    if missing or not shapes:
-        raise InvalidRequest(
-            f"The base model has no linear layers named {', '.join(sorted(missing)) or '(none)'}.",
-            param="afina.adapter.targets",
-        )
+    targets = _targets(model, spec)
+    _check_spec(model, spec)
+    shapes = {name: s for name, s in model.shapes.items() if name.rpartition(".")[2] in targets}
     generator = torch.Generator().manual_seed(spec.seed)
     pairs = new_pairs(shapes, spec.rank, generator)
     moved = {name: Pair(_parameter(pair.a, model), _parameter(pair.b, model)) for name, pair in pairs.items()}
     parameters = [p for pair in moved.values() for p in (pair.a, pair.b)]
-    return Adapter(spec, moved, generator, torch.optim.AdamW(parameters, fused=True))
+    optimizer = torch.optim.AdamW(parameters, fused=True)
+    return Adapter(replace(spec, targets=targets), moved, generator, optimizer)
+
+
+def _targets(model: Model, spec: AdapterSpec) -> tuple[str, ...]:
+    """The linears that the spec asks for, each of which the base model has."""
+    found = {name.rpartition(".")[2] for name in model.shapes}
+    usual = tuple(name for name in LINEARS if name in found)
+    targets = usual if spec.targets is None else spec.targets
+    missing = ", ".join(sorted(clipped(name) for name in set(targets) - found)) or "(none)"
+    if not targets or not found.issuperset(targets):
+        raise InvalidRequest(
+            f"The base model has no linear layers named {missing}; it has {', '.join(usual)}.",
+            param="afina.adapter.targets",
+        )
+    return targets
 
 
 def _parameter(values: Tensor, model: Model) -> nn.Parameter:
     return nn.Parameter(values.detach().to(model.device))
 
 
-def _check_spec(spec: AdapterSpec) -> None:
-    if not 1 <= spec.rank <= MAX_RANK:
-        raise InvalidRequest(f"The rank must be between 1 and {MAX_RANK}.", param="afina.adapter.rank")
+def _check_spec(model: Model, spec: AdapterSpec) -> None:
+    most = min(MAX_RANK, model.hidden_size)
+    if not 1 <= spec.rank <= most:
+        raise InvalidRequest(
+            f"The rank is {spec.rank}; for this base model, {model.hidden_size} wide, it must be "
+            f"between 1 and {most}.",
+            param="afina.adapter.rank",
+        )
     if not 0 < spec.alpha < float("inf"):
-        raise InvalidRequest("alpha must be a finite number above 0.", param="afina.adapter.alpha")
+        raise InvalidRequest(
+            f"alpha is {spec.alpha}; it must be a finite number above 0.", param="afina.adapter.alpha"
+        )
 
 
 def load(model: Model, spec: AdapterSpec | None, start: Path) -> Adapter:
@@ -139,19 +156,26 @@ def load(model: Model, spec: AdapterSpec | None, start: Path) -> Adapter:
     supported; a spec of None takes what the folder says.
     """
     found = read_spec(start)
-    if spec is not None and (spec.rank, spec.scale, set(spec.targets)) != (
-        found.rank,
-        found.scale,
-        set(found.targets),
-    ):
-        raise InvalidRequest(
-            "The adapter's rank, scale or targets differ from those asked for.", param="afina.adapter"
-        )
+    if spec is not None:
+        _check_same(found, replace(spec, targets=_targets(model, spec)))
     adapter = create(model, spec or found)
-    _fill(dict(adapter.named()), _read(start / WEIGHTS))
+    _fill(dict(adapter.named()), _read(start / WEIGHTS), file=WEIGHTS)
     if (start / STATE).is_file():
         _restore(adapter, start)
     return adapter
+
+
+def _check_same(found: AdapterSpec, asked: AdapterSpec) -> None:
+    for name, there, wanted in (
+        ("rank", found.rank, asked.rank),
+        ("scale", found.scale, asked.scale),
+        ("targets", *(sorted(map(clipped, spec.targets or ())) for spec in (found, asked))),
+    ):
+        if there != wanted:
+            raise InvalidRequest(
+                f"The folder's adapter and the one asked for differ in their {name}: {there}, not {wanted}.",
+                param="afina.adapter",
+            )
 
 
 def read_spec(folder: Path) -> AdapterSpec:
@@ -180,20 +204,22 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise InvalidRequest(f"{path.name} is missing or is not a whole safetensors file.") from error
 
 
-def _fill(into: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+def _fill(into: dict[str, Tensor], values: dict[str, Tensor], *, file: str) -> None:
     """Copy by name; both sides must have the same names and shapes, and every number must be finite."""
     if into.keys() != values.keys():
         raise InvalidRequest(
-            f"The adapter has {len(into.keys() ^ values.keys())} tensors too few or too many."
+            f"{file} has {len(into.keys() ^ values.keys())} tensors too few or too many for this base model: "
+            "was it made for another?"
         )
     with torch.no_grad():
         for name, tensor in into.items():
             if tensor.shape != values[name].shape:
                 raise InvalidRequest(
-                    f"{name} has the shape {list(values[name].shape)}, not {list(tensor.shape)}."
+                    f"{file}: {name} has the shape {list(values[name].shape)}; this base model and the rank "
+                    f"need {list(tensor.shape)}. Was it made for another?"
                 )
             if not values[name].isfinite().all():
-                raise InvalidRequest(f"{name} holds numbers that are not finite.")
+                raise InvalidRequest(f"{file}: {name} holds numbers that are not finite.")
             tensor.copy_(values[name])
 
 
@@ -205,7 +231,7 @@ def _restore(adapter: Adapter, folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InvalidRequest(f"{STATE} or {OPTIMIZER} is not the state of a training.") from error
     moments = _blank_moments(adapter) if adapter.steps else {}
-    _fill(moments, values)
+    _fill(moments, values, file=OPTIMIZER)
     for name, parameter in adapter.named() if adapter.steps else ():
         first, second = moments[f"{name}.exp_avg"], moments[f"{name}.exp_avg_sq"]
         step = torch.tensor(float(adapter.steps), device=parameter.device)
@@ -244,7 +270,7 @@ def _config(spec: AdapterSpec) -> dict[str, object]:
         "lora_alpha": spec.alpha,
         "lora_dropout": 0.0,
         "use_rslora": spec.rslora,
-        "target_modules": list(spec.targets),
+        "target_modules": list(spec.targets or ()),
         "bias": "none",
         "inference_mode": True,
     }

@@ -3,6 +3,7 @@
 A pass brings a layout that knows which keys each token may see; the model's own modules do the rest.
 """
 
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import torch
@@ -19,12 +20,24 @@ NAME = "afina"
 _IRRELEVANT = {"position_ids", "use_cache", "output_attentions", "output_hidden_states", "return_dict"}
 
 
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What a layer makes of the products of queries and keys before they become weights.
+
+    Products are scaled, then bent below `softcap`; keys `window` or more tokens back are not seen; and each query
+    head's sink, of `sinks` [Hq], takes weight like a key whose value is zero.
+    """
+
+    scale: float
+    window: int | None = None
+    softcap: float | None = None
+    sinks: Tensor | None = None
+
+
 class Layout(Protocol):
     """Which keys and values each token of a pass attends to."""
 
-    def attend(
-        self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], *, scale: float, window: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scoring: Scoring) -> Tensor:
         """q [1, Hq, T, D] with k and v [1, Hkv, T, D] to [1, Hq, T, D]."""
         ...
 
@@ -38,9 +51,7 @@ class PackedLayout:
         self.device = device
         self.masks: dict[tuple[int, int, int | None], Tensor] = {}
 
-    def attend(
-        self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], *, scale: float, window: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scoring: Scoring) -> Tensor:
         """Split once, so that the gradients of a prefix add up over everything that continues it."""
         queries, keys, values = (x.split(self.lengths, dim=2) for x in qkv)
         out = []
@@ -48,13 +59,7 @@ class PackedLayout:
             seen = (*segment.prefix, i)
             k = torch.cat([keys[j] for j in seen], dim=2) if segment.prefix else keys[i]
             v = torch.cat([values[j] for j in seen], dim=2) if segment.prefix else values[i]
-            mask = self._mask(segment, window)
-            causal = {"attn_mask": mask, "is_causal": mask is None, "scale": scale}
-            out.append(
-                F.scaled_dot_product_attention(
-                    queries[i], k, v, enable_gqa=k.size(1) != qkv[0].size(1), **causal
-                )
-            )
+            out.append(weigh((queries[i], k, v), self._mask(segment, scoring.window), scoring))
         return torch.cat(out, dim=2)
 
     def _mask(self, segment: Segment, window: int | None) -> Tensor | None:
@@ -76,6 +81,38 @@ def visible(query: Tensor, key: Tensor, window: int | None) -> Tensor:
     return seen if window is None else seen & (key > query - window)
 
 
+def weigh(qkv: tuple[Tensor, Tensor, Tensor], mask: Tensor | None, scoring: Scoring) -> Tensor:
+    """q [B, Hq, Tq, D] with k and v [B, Hkv, Tk, D] to [B, Hq, Tq, D]; no mask is the causal one of Tq = Tk.
+
+    Torch's fused attention knows neither soft caps nor sinks; layers that have them pay for [Tq, Tk] scores.
+    """
+    if scoring.softcap is not None or scoring.sinks is not None:
+        return _weigh_openly(qkv, mask, scoring)
+    q, k, v = qkv
+    shared = k.size(1) != q.size(1)
+    causal = mask is None
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, scale=scoring.scale, enable_gqa=shared
+    )
+
+
+def _weigh_openly(qkv: tuple[Tensor, Tensor, Tensor], mask: Tensor | None, scoring: Scoring) -> Tensor:
+    q, k, v = qkv
+    k, v = (x.repeat_interleave(q.size(1) // x.size(1), dim=1) for x in (k, v))
+    scores = q @ k.transpose(2, 3) * scoring.scale
+    if scoring.softcap is not None:
+        scores = torch.tanh(scores / scoring.softcap) * scoring.softcap
+    if mask is None:
+        mask = torch.ones(scores.shape[2:], dtype=torch.bool, device=q.device).tril()
+    scores = scores.masked_fill(~mask, float("-inf"))
+    if scoring.sinks is not None:
+        # One sink a query head, whether heads stand in their own dimension or in that of the queries.
+        sinks = scoring.sinks.view(1, q.size(1), -1, 1).expand(*scores.shape[:3], 1)
+        scores = torch.cat([scores, sinks], dim=3)
+    weights = torch.softmax(scores, dim=3, dtype=torch.float32).to(v.dtype)
+    return weights[..., : v.size(2)] @ v
+
+
 def _attention(  # noqa: PLR0917 - transformers decides how it is called
     module: nn.Module,
     query: Tensor,
@@ -87,18 +124,19 @@ def _attention(  # noqa: PLR0917 - transformers decides how it is called
     scaling: float,
     dropout: float = 0.0,
     sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **others: object,
 ) -> tuple[Tensor, None]:
     """What transformers calls. An argument that is not known here may change the result: it stops the pass."""
     unknown = {name for name, value in others.items() if value is not None} - _IRRELEVANT
-    if unknown or dropout or attention_mask is not None:
-        needed = ", ".join(sorted(unknown)) or "dropout or a mask"
+    if unknown or dropout or attention_mask is not None or not getattr(module, "is_causal", True):
+        needed = ", ".join(sorted(unknown)) or "dropout, a mask or a look ahead"
         raise RunFailed(
             f"The base model's attention needs {needed}: not supported.", code="model_not_available"
         )
-    out = layout.attend(
-        cast(int, module.layer_idx), (query, key, value), scale=scaling, window=sliding_window
-    )
+    scoring = Scoring(scaling, sliding_window, softcap, s_aux)
+    out = layout.attend(cast(int, module.layer_idx), (query, key, value), scoring)
     return out.transpose(1, 2).contiguous(), None
 
 

@@ -2,26 +2,24 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from afina.engine.attention import PackedLayout, visible
+from afina.engine.attention import PackedLayout, Scoring, visible, weigh
 from afina.engine.model import Model
 from afina.engine.packing import Segment
 
 
 class Cache:
-    """Slots 0..n-1 are in use, so a step reads a view and copies nothing; `lengths` holds their tokens."""
+    """Slots 0..n-1 are in use, so a step reads a view and copies nothing; `lengths` holds their tokens.
+
+    Layers may differ in heads and head size: each gets its slab, [2, slots, heads, tokens, head size], when it first
+    has something to keep.
+    """
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.lengths: list[int] = []
-        self.slabs = self._empty()
-
-    def _empty(self) -> list[Tensor]:
-        """For each layer keys and values without slots: [2, slots, heads, tokens, head size]."""
-        weight = self.model.head.weight
-        size = (2, 0, self.model.kv_heads, 0, self.model.head_dim)
-        return [weight.new_zeros(size) for _ in range(self.model.layers)]
+        self.slabs: dict[int, Tensor] = {}
+        self.room = (0, 0)
 
     def take(self, length: int) -> int:
         """A new slot, the last one, with room for `length` tokens; it counts as filled."""
@@ -34,6 +32,13 @@ class Cache:
         self._reserve(len(self.lengths), max(self.lengths) + 1)
         self.lengths = [length + 1 for length in self.lengths]
 
+    def slab(self, layer: int, keys: Tensor) -> Tensor:
+        """The slab of a layer whose keys [1, heads, T, head size] look like these."""
+        if layer not in self.slabs:
+            slots, tokens = self.room
+            self.slabs[layer] = keys.new_zeros((2, slots, keys.size(1), tokens, keys.size(3)))
+        return self.slabs[layer]
+
     def release(self, slot: int) -> None:
         """Free a slot: the last one moves into its place. With the last row goes the memory that rows needed.
 
@@ -42,21 +47,21 @@ class Cache:
         """
         last = len(self.lengths) - 1
         used = max(self.lengths[slot], self.lengths[last])
-        for slab in self.slabs:
+        for slab in self.slabs.values():
             slab[:, slot, :, :used] = slab[:, last, :, :used]
             slab[:, last, :, :used] = 0
         self.lengths[slot] = self.lengths[last]
         self.lengths.pop()
         if not self.lengths:
-            self.slabs = self._empty()
+            self.slabs, self.room = {}, (0, 0)
 
     def _reserve(self, slots: int, tokens: int) -> None:
-        _, held_slots, _, held_tokens, _ = self.slabs[0].shape
+        held_slots, held_tokens = self.room
         if slots <= held_slots and tokens <= held_tokens:
             return
-        slots = max(_doubled(held_slots, slots, 1), held_slots)
-        tokens = max(_doubled(held_tokens, tokens, 64), held_tokens)
-        self.slabs = [_grown(slab, slots, tokens) for slab in self.slabs]
+        room = (_doubled(held_slots, slots, 1), _doubled(held_tokens, tokens, 64))
+        self.slabs = {layer: _grown(slab, *room) for layer, slab in self.slabs.items()}
+        self.room = room
 
 
 def _doubled(held: int, needed: int, least: int) -> int:
@@ -80,13 +85,11 @@ class Prefill(PackedLayout):
         super().__init__([Segment(0, cache.lengths[slot], 0)], cache.model.device)
         self.cache, self.slot = cache, slot
 
-    def attend(
-        self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], *, scale: float, window: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scoring: Scoring) -> Tensor:
         """As packed attention, remembering keys and values."""
-        for part, values in zip(self.cache.slabs[layer], qkv[1:], strict=True):
+        for part, values in zip(self.cache.slab(layer, qkv[1]), qkv[1:], strict=True):
             part[self.slot, :, : self.lengths[0]] = values[0]
-        return super().attend(layer, qkv, scale=scale, window=window)
+        return super().attend(layer, qkv, scoring)
 
 
 class Decode:
@@ -99,17 +102,15 @@ class Decode:
         self.longest = max(cache.lengths)
         self.masks: dict[int | None, Tensor] = {}
 
-    def attend(
-        self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], *, scale: float, window: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scoring: Scoring) -> Tensor:
         """The query heads that share a key head are its queries: [rows, Hkv, Hq / Hkv, D]."""
-        slab, rows = self.cache.slabs[layer], len(self.rows)
+        slab, rows = self.cache.slab(layer, qkv[1]), len(self.rows)
         for part, values in zip(slab, qkv[1:], strict=True):
             part[self.rows, :, self.last] = values[0].transpose(0, 1)
         keys, values = slab[:, :rows, :, : self.longest]
         _, heads, _, size = qkv[0].shape
         queries = qkv[0][0].transpose(0, 1).reshape(rows, keys.size(1), -1, size)
-        out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=self._mask(window), scale=scale)
+        out = weigh((queries, keys, values), self._mask(scoring.window), scoring)
         return out.reshape(rows, heads, size).transpose(0, 1)[None]
 
     def _mask(self, window: int | None) -> Tensor:

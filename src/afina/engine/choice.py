@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -12,29 +13,35 @@ from afina.engine.types import SamplingParams, Token
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a row stands: its parameters, the position of its next token, and the tokens it has made."""
+    """Where a row stands: its parameters, the position of its next token, and the tokens it has made.
+
+    `allowed` has a bit for each id, lowest first, where only some may follow.
+    """
 
     params: SamplingParams
     position: int
     made: Sequence[int] = ()
+    allowed: bytes | None = None
 
 
 def choose(logits: Tensor, places: Sequence[Place]) -> list[Token | None]:
-    """One token for each row of logits [rows, vocab]; None where they are not finite.
+    """One token for each row of logits [rows, vocab]; None where they are not finite, or no id may follow.
 
-    Log-probabilities are the model's own, before temperature, penalties and bias.
+    Log-probabilities are the model's own, before temperature, penalties, bias and what is allowed.
     """
     finite = logits.isfinite().all(dim=-1).tolist()
-    weighed = _weighed(logits, places)
+    possible = (place.allowed is None or any(place.allowed) for place in places)
+    usable = [a and b for a, b in zip(finite, possible, strict=True)]
+    weighed = _bounded(_weighed(logits, places), places)
     chosen = weighed.argmax(dim=-1)
-    drawn = [i for i, place in enumerate(places) if place.params.temperature > 0 and finite[i]]
+    drawn = [i for i, place in enumerate(places) if place.params.temperature > 0 and usable[i]]
     if drawn:
         chosen[drawn] = draw(weighed[drawn], [places[i] for i in drawn])
     scores = logits.float() - logits.float().logsumexp(dim=-1, keepdim=True)
     own = scores.gather(1, chosen[:, None])[:, 0].tolist()
     tops = _tops(scores, places)
-    made = zip(finite, chosen.tolist(), own, tops, strict=True)
-    return [Token(id, logprob, top) if usable else None for usable, id, logprob, top in made]
+    made = zip(usable, chosen.tolist(), own, tops, strict=True)
+    return [Token(id, logprob, top) if good else None for good, id, logprob, top in made]
 
 
 def draw(logits: Tensor, places: Sequence[Place]) -> Tensor:
@@ -96,6 +103,18 @@ def _weighed(logits: Tensor, places: Sequence[Place]) -> Tensor:
         if params.bias:
             row[list(params.bias)] += torch.tensor(list(params.bias.values()), device=row.device)
     return weighed
+
+
+def _bounded(logits: Tensor, places: Sequence[Place]) -> Tensor:
+    """Logits with minus infinity for what may not follow in a row."""
+    held = [i for i, place in enumerate(places) if place.allowed is not None]
+    if not held:
+        return logits
+    bits = numpy.frombuffer(b"".join(places[i].allowed or b"" for i in held), numpy.uint8)
+    may = numpy.unpackbits(bits.reshape(len(held), -1), axis=1, count=logits.size(1), bitorder="little")
+    bounded = logits.clone()
+    bounded[held] = bounded[held].masked_fill(torch.from_numpy(may == 0).to(logits.device), -torch.inf)
+    return bounded
 
 
 def _weighs(place: Place) -> bool:

@@ -155,7 +155,8 @@ def _read(folder: Path) -> FakeAdapter:
     """The weights alone start the optimizer's count anew, as with the real one; the fake's loss starts with it."""
     try:
         fields = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-        spec = AdapterSpec(**fields | {"targets": tuple(fields["targets"])})
+        targets = fields["targets"]
+        spec = AdapterSpec(**fields | {"targets": None if targets is None else tuple(targets)})
         state = folder / "state.json"
         steps = json.loads(state.read_text("utf-8"))["steps"] if state.is_file() else 0
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -59,18 +59,61 @@ class LoraLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[1, T, in] to [1, T, out]."""
+        shares = [
+            (share, share.pairs[self.name]) for share in self.routing.shares if self.name in share.pairs
+        ]
+        if len(shares) == 1 and shares[0][0].rows is None:
+            share, pair = shares[0]
+            flat = x.flatten(0, -2)
+            y = _Adapted.apply(flat, self.weight, self.bias, pair.a, pair.b, share.scale)
+            return y.unflatten(0, x.shape[:-1])
         y = F.linear(x, self.weight, self.bias)
-        for share in self.routing.shares:
-            pair = share.pairs.get(self.name)
-            if pair is not None:
-                y = _add(y, x, share, pair)
+        for share, pair in shares:
+            y = _add(y, x, share, pair)
         return y
+
+
+class _Adapted(torch.autograd.Function):
+    """x W' + bias + scale (x A') B' for a frozen W: [T, in] to [T, out].
+
+    By hand, because autograd would make a tensor [T, out] for each of the product, its scaling and the sum.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, a, b, scale):  # noqa: PLR0917 - autograd passes by position
+        low = x.to(a.dtype) @ a.t()
+        y = F.linear(x, weight, bias)
+        _add_product(y, low, b.t(), scale)
+        ctx.save_for_backward(x, weight, a, b, low)
+        ctx.scale = scale
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight, a, b, low = ctx.saved_tensors
+        grad_full = grad.to(b.dtype)
+        grad_low = grad_full @ b
+        grad_b = (grad_full.t() @ low).mul_(ctx.scale)
+        grad_a = (grad_low.t() @ x.to(a.dtype)).mul_(ctx.scale)
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = grad @ weight
+            _add_product(grad_x, grad_low, a, ctx.scale)
+        return grad_x, None, None, grad_a, grad_b, None
+
+
+def _add_product(to: Tensor, left: Tensor, right: Tensor, scale: float) -> None:
+    """Add scale x left x right to a tensor in place, whatever its precision."""
+    if to.dtype == left.dtype:
+        to.addmm_(left, right, alpha=scale)
+    else:
+        to.add_((left @ right).to(to.dtype), alpha=scale)
 
 
 def _add(y: Tensor, x: Tensor, share: Share, pair: Pair) -> Tensor:
     part = x if share.rows is None else x.index_select(1, share.rows)
     low = F.linear(part.to(pair.a.dtype), pair.a)
-    delta = (F.linear(low, pair.b) * share.scale).to(y.dtype)
+    delta = F.linear(low * share.scale, pair.b).to(y.dtype)
     return y + delta if share.rows is None else y.index_add(1, share.rows, delta)
 
 

@@ -11,7 +11,8 @@ from transformers.utils import logging
 
 from afina.engine import attention
 from afina.engine.attention import Layout
-from afina.engine.families import FAMILIES, ROPES
+from afina.engine.families import FAMILIES, ROPES, lacking
+from afina.engine.head import Scored
 from afina.engine.lora import Routing, Shares, wrap_linears
 from afina.errors import InvalidRequest
 
@@ -27,14 +28,15 @@ class Model:
 
     body: nn.Module
     head: nn.Linear
+    logits_scaling: float
+    logits_cap: float | None
     routing: Routing
     shapes: dict[str, tuple[int, int]]
     vocab_size: int
     max_positions: int
     parameters: int
     device: torch.device
-    kv_heads: int
-    head_dim: int
+    hidden_size: int
     layers: int
 
     def hidden(self, ids: list[int], positions: list[int], layout: Layout, *, shares: Shares) -> Tensor:
@@ -48,8 +50,13 @@ class Model:
         return out.last_hidden_state[0]
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[N, hidden] to [N, vocab] in float32."""
-        return self.head(hidden).float()
+        """[N, hidden] to [N, vocab] in float32, with the caps and multipliers that the family puts on them."""
+        logits = self.head(hidden)
+        if self.logits_scaling != 1:
+            logits = logits / self.logits_scaling
+        if self.logits_cap is not None:
+            logits = torch.tanh(logits / self.logits_cap) * self.logits_cap
+        return logits.float()
 
     def logprobs(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability of each target from its row [N, hidden], and whether it was the arg-max: two [N]."""
@@ -72,6 +79,8 @@ class Model:
         return own, hits, ids, values
 
     def _score(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if self.logits_scaling == 1 and self.logits_cap is None and self.head.bias is None:
+            return Scored.apply(hidden, self.head.weight, targets)
         logits = self.logits(hidden)
         values = torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]
         return values, logits.detach().argmax(dim=-1) == targets
@@ -103,14 +112,15 @@ def load(base: Path, *, dtype: str = "float32", device: str = "cpu") -> Model:
     return Model(
         body=network.model,
         head=network.lm_head,
+        logits_scaling=getattr(config, "logits_scaling", 1.0),
+        logits_cap=getattr(config, "final_logit_softcapping", None),
         routing=routing,
         parameters=sum(p.numel() for p in network.parameters()),
         shapes=wrap_linears(network.model.layers, routing),
         vocab_size=config.vocab_size,
         max_positions=config.max_position_embeddings,
         device=torch.device(device),
-        kv_heads=config.num_key_value_heads,
-        head_dim=network.model.layers[0].self_attn.head_dim,
+        hidden_size=config.hidden_size,
         layers=config.num_hidden_layers,
     )
 
@@ -125,15 +135,24 @@ def _checked_config(base: Path, dtype: str) -> PretrainedConfig:
     config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
     if config.model_type not in FAMILIES:
         raise InvalidRequest(
-            f"Models of type {config.model_type} are not supported, only {', '.join(FAMILIES)}.",
+            f"Models of type {config.model_type} are not supported: {lacking(config.model_type)}. "
+            f"Supported: {', '.join(FAMILIES)}.",
             param="model",
             code="model_not_available",
         )
-    rope = config.rope_parameters.get("rope_type", "default")
-    if rope not in ROPES:
+    unknown = _ropes(config) - set(ROPES)
+    if unknown:
         raise InvalidRequest(
-            f"Rotary embeddings of type {rope} are not supported, only {', '.join(ROPES)}.",
+            f"Rotary embeddings of type {', '.join(sorted(unknown))} are not supported, "
+            f"only {', '.join(ROPES)}.",
             param="model",
             code="model_not_available",
         )
     return config
+
+
+def _ropes(config: PretrainedConfig) -> set[str]:
+    """The kinds of rotary embedding: one for all layers, or one for each type of layer."""
+    given = config.rope_parameters
+    by_type = [rope for rope in given.values() if isinstance(rope, dict)]
+    return {rope.get("rope_type", "default") for rope in by_type or [given]}

@@ -13,11 +13,13 @@ from afina.engine.cache import Cache, Decode, Prefill
 from afina.engine.choice import Place, choose
 from afina.engine.lora import Shares
 from afina.engine.model import Model
-from afina.engine.types import Finish, SamplingParams, Token
+from afina.engine.types import Finish, Matcher, SamplingParams, Token
 from afina.errors import InvalidRequest, RunFailed
 
 # More rows than this wait for one to end.
 MAX_ROWS = 64
+NOT_FINITE = "The adapter's outputs are not finite; it cannot be sampled."
+STUCK = "The form that the reply is held to has grown too complex; simplify its schema."
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +32,22 @@ class Row:
     deliver: Callable[[Token | Exception], None]
     made: list[int] = field(default_factory=list)
     dropped: bool = False
+    matcher: Matcher | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.matcher = None if self.params.grammar is None else self.params.grammar.start()
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        allowed = None if self.matcher is None else self.matcher.allowed()
+        return Place(self.params, len(self.prompt) + len(self.made), self.made, allowed)
+
+    def take(self, token: Token) -> None:
+        """Its next token."""
+        self.made.append(token.id)
+        if self.matcher is not None:
+            self.matcher.take(token.id)
 
 
 class Sampler:
@@ -115,13 +133,13 @@ class Sampler:
 
     def _deliver(self, rows: list[Row], logits: Tensor) -> None:
         """One token to each row from logits [rows, vocab]; rows that end leave."""
-        places = [Place(row.params, len(row.prompt) + len(row.made), row.made) for row in rows]
-        for row, token in zip(rows, choose(logits, places), strict=True):
+        places = [row.place for row in rows]
+        for row, place, token in zip(rows, places, choose(logits, places), strict=True):
             if token is None:
                 self._leave(row)
-                row.deliver(RunFailed("The adapter's outputs are not finite; it cannot be sampled."))
+                row.deliver(RunFailed(STUCK if place.allowed and not any(place.allowed) else NOT_FINITE))
                 continue
-            row.made.append(token.id)
+            row.take(token)
             finish = self._finish(row)
             if finish is not None:
                 self._leave(row)
@@ -129,6 +147,8 @@ class Sampler:
 
     def _finish(self, row: Row) -> Finish | None:
         if row.made[-1] in row.params.stop_ids:
+            return "stop"
+        if row.matcher is not None and row.matcher.over:
             return "stop"
         full = len(row.prompt) + len(row.made) >= self.model.max_positions
         return "length" if full or len(row.made) >= row.params.max_tokens else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 # The linears of attention and of what follows it, as the families name them; each base model has some of these.
 LINEARS = (
@@ -108,6 +108,31 @@ class Logprobs:
     top: tuple[tuple[tuple[int, float], ...], ...] = ()
 
 
+class Matcher(Protocol):
+    """How far one reply has come in its grammar."""
+
+    def allowed(self) -> bytes:
+        """A bit for each id, lowest first, set where it may follow; none are where nothing can be said any more."""
+        ...
+
+    def take(self, id: int) -> None:
+        """This id follows."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether the reply is complete and nothing can follow."""
+        ...
+
+
+class Grammar(Protocol):
+    """A form that replies are held to; any number of them follow it at once."""
+
+    def start(self) -> Matcher:
+        """The form at the beginning of a reply."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
     """How to continue a prompt; at temperature 0 the most likely token, without chance.
@@ -115,7 +140,7 @@ class SamplingParams:
     `logprobs` asks for that many most likely tokens beside each one. Equal seeds give equal random numbers at
     equal positions, whatever else runs. A presence penalty is taken once from the logit of a token that was made, a
     frequency penalty for each time; `bias` adds to the logits of ids. `min_p` leaves tokens at least that likely
-    beside the likeliest one.
+    beside the likeliest one. A reply is held to its `grammar` at each token, and ends where that is complete.
     """
 
     max_tokens: int = 16
@@ -129,13 +154,14 @@ class SamplingParams:
     bias: Mapping[int, float] = field(default_factory=dict[int, float])
     stop_ids: tuple[int, ...] = ()
     logprobs: int | None = None
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """One sampled token. The last one says why it is the last; a stop token is delivered like any other.
 
-    Log-probabilities are the model's own, before temperature and `top_p`.
+    Log-probabilities are the model's own, before all that its parameters do to them.
     """
 
     id: int
