@@ -247,6 +247,9 @@ def test_what_changes_nothing_is_taken(played, client: TestClient):
     assert (played.asked[0].max_tokens, played.asked[0].temperature, played.asked[0].top_p) == (5, 0.0, 1.0)
 
 
+FUNCTION = {"type": "function", "function": {"name": "f"}}
+
+
 def user(**fields: object) -> list[dict]:
     return [{"role": "user", "content": "Hi", **fields}]
 
@@ -286,7 +289,7 @@ def user(**fields: object) -> list[dict]:
         ({"stop": ["a", ""]}, "stop", "invalid_value"),
         ({"stop": [1]}, "stop[0]", "invalid_type"),
         ({"top_logprobs": 21}, "top_logprobs", "invalid_value"),
-        ({"top_logprobs": 2}, "top_logprobs", "invalid_value"),
+        ({"top_logprobs": 2}, "top_logprobs", None),
         ({"frequency_penalty": 2.1}, "frequency_penalty", "invalid_value"),
         ({"stream": "yes"}, "stream", "invalid_type"),
         ({"user": "u" * 10_000}, "user", "invalid_value"),
@@ -297,18 +300,53 @@ def user(**fields: object) -> list[dict]:
         ),
         ({"tools": [{"type": "magic"}]}, "tools[0].type", "invalid_value"),
         ({"tool_choice": 5}, "tool_choice", "invalid_type"),
-        ({"tool_choice": "required"}, "tool_choice", "unsupported_parameter"),
+        ({"tool_choice": "required"}, "tool_choice", None),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", None),
+        ({"tools": [FUNCTION], "tool_choice": "sometimes"}, "tool_choice", "invalid_value"),
         (
-            {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+            {"tools": [FUNCTION], "tool_choice": {"type": "function", "function": {"name": "g"}}},
+            "tool_choice",
+            None,
+        ),
+        (
+            {"tools": [FUNCTION], "tool_choice": {"type": "function"}},
+            "tool_choice.function",
+            "missing_required_parameter",
+        ),
+        (
+            {"tools": [FUNCTION], "tool_choice": {"type": "custom", "custom": {"name": "f"}}},
             "tool_choice",
             "unsupported_parameter",
         ),
-        ({"functions": [{"name": "f"}]}, "functions", "unsupported_parameter"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_parameter"),
+        ({"functions": [{"name": "f"}], "function_call": {"name": "g"}}, "function_call", None),
+        ({"function_call": {"name": "g"}}, "function_call", None),
+        ({"response_format": {"type": "json_object"}}, "messages", None),
         ({"response_format": {"type": "yaml"}}, "response_format.type", "invalid_value"),
-        ({"logprobs": True}, "logprobs", "unsupported_parameter"),
-        ({"logit_bias": {"1": 5}}, "logit_bias", "unsupported_parameter"),
-        ({"presence_penalty": 0.5}, "presence_penalty", "unsupported_parameter"),
+        (
+            {"response_format": {"type": "json_schema"}},
+            "response_format.json_schema",
+            "missing_required_parameter",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a b"}}},
+            "response_format.json_schema.name",
+            "invalid_value",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": 5}}},
+            "response_format.json_schema.schema",
+            "invalid_type",
+        ),
+        ({"logit_bias": {"the": 5}}, "logit_bias", "invalid_value"),
+        ({"logit_bias": {"8192": 5}}, "logit_bias", "invalid_value"),
+        ({"logit_bias": {"-1": 5}}, "logit_bias", "invalid_value"),
+        ({"logit_bias": {"1": -101}}, "logit_bias.1", "invalid_value"),
+        ({"logit_bias": {"1": "5"}}, "logit_bias.1", "invalid_type"),
+        ({"presence_penalty": -2.5}, "presence_penalty", "invalid_value"),
+        ({"logprobs": 3}, "logprobs", "invalid_type"),
+        ({"logprobs": True, "top_logprobs": -1}, "top_logprobs", "invalid_value"),
+        *(({"top_k": bad}, "top_k", None) for bad in (-2, 1.5, "5")),
+        *(({"min_p": bad}, "min_p", None) for bad in (-0.1, 1.1, "0.5")),
         ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
         *(
             ({name: "x"}, name, "unknown_parameter")
@@ -331,6 +369,79 @@ def test_a_chat_that_cannot_be_is_refused(refusing: TestClient, fields: dict, pa
         error = reply.json()["error"]
         assert (reply.status_code, error["param"]) == (400, param), error
         assert code in (None, error["code"]), error
+
+
+OPEN = {"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"]}
+NAMED = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": OPEN}}
+CLOSED = "'additionalProperties' is required to be supplied and to be false."
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "code", "message"),
+    [
+        (
+            {"top_logprobs": 3},
+            "top_logprobs",
+            None,
+            "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
+        ),
+        (
+            {"response_format": {"type": "json_object"}},
+            "messages",
+            None,
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+        ),
+        (
+            {"response_format": NAMED},
+            "response_format",
+            None,
+            f"Invalid schema for response_format 'n': In context=(), {CLOSED}",
+        ),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "strict": True, "parameters": OPEN}}]},
+            "tools[0].function.parameters",
+            "invalid_function_parameters",
+            f"Invalid schema for function 'f': In context=(), {CLOSED}",
+        ),
+        (
+            {"functions": [{"name": "f", "strict": True, "parameters": OPEN}]},
+            "functions[0].parameters",
+            "invalid_function_parameters",
+            f"Invalid schema for function 'f': In context=(), {CLOSED}",
+        ),
+        (
+            {"tool_choice": "required"},
+            "tool_choice",
+            None,
+            "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.",
+        ),
+        (
+            {
+                "tools": [FUNCTION] * 128,
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "n", "schema": {"enum": ["x" * 66_000]}},
+                },
+            },
+            "response_format",
+            None,
+            "Invalid schema for response_format 'n': it has more than 65536 characters; shorten it.",
+        ),
+        (
+            {"model": "gpt-4o-mini", "logit_bias": {"5": 1}},
+            "logit_bias",
+            "invalid_value",
+            "Invalid 'logit_bias': its keys are ids of OpenAI's vocabulary o200k_base, which is not installed here; "
+            "ask for the model by its own name and use its own ids, or have the operator install o200k_base.tiktoken.",
+        ),
+    ],
+)
+def test_refusals_in_openais_words(
+    refusing: TestClient, fields: dict, param: str, code: str | None, message: str
+):
+    reply = refusing.post(CHAT, json={"model": "afina-tiny", "messages": HI, **fields})
+    expected = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+    assert (reply.status_code, reply.json()["error"]) == (400, expected)
 
 
 def test_the_context_is_told_with_both_lengths(refusing: TestClient):

@@ -64,3 +64,31 @@ def test_an_unfinished_character_waits_for_its_bytes(tiny: Renderer):
     decoder = tiny.stream_decoder()
     decoder.feed(ids[0])
     assert decoder.flush() == "\ufffd"
+
+
+@given(st.text(max_size=40))
+def test_the_bytes_of_tokens_are_those_of_the_text(text: str):
+    ids = _TOKENIZER.encode(text, add_special_tokens=False).ids
+    assert b"".join(map(BASE.bytes_of, ids)) == text.encode()
+
+
+def test_the_bytes_of_tokens_that_are_no_text():
+    (end,) = BASE.stop_ids - {0} or {2}
+    assert BASE.bytes_of(end) == BASE.bytes_of(10**6) == b""
+    assert BASE.bytes_of(BASE.ids_by_bytes[b"<tool_call>"]) == b"<tool_call>"
+    assert all(BASE.bytes_of(id) == said for said, id in BASE.ids_by_bytes.items())
+    assert set(map(int.to_bytes, range(256))) <= BASE.ids_by_bytes.keys() and b"" not in BASE.ids_by_bytes
+
+
+def test_the_bytes_of_sentencepiece_tokens(tmp_path: Path):
+    vocabulary = {token: i for i, token in enumerate(["<unk>", "</s>", "<0xC3>", "<0xB1>", "▁a", "b"])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>", byte_fallback=True))
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    tokenizer.add_special_tokens(["</s>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    renderer = Renderer(tmp_path)
+    assert [renderer.bytes_of(i) for i in range(1, 6)] == [b"", b"\xc3", b"\xb1", b" a", b"b"]
+    assert renderer.vocab_size == 6

@@ -202,11 +202,74 @@ async def test_an_adapter_is_kept_for_who_uses_it_and_let_go_behind_the_last(
         {"max_tokens": -1},
         {"stop": [""]},
         {"logprobs": 21},
+        {"top_k": -2},
+        {"min_p": 1.5},
+        {"presence_penalty": 3},
+        {"frequency_penalty": -3},
+        {"logit_bias": {"the": 1}},
+        {"logit_bias": {"1": 101}},
+        {"response_format": {"type": "json_object"}},
         {"lora_path": "/"},
     ],
-    ids=lambda fields: next(iter(fields)),
+    ids=lambda fields: str(next(iter(fields.items()))),
 )
 async def test_what_is_no_request_is_refused(serve, hesitant, fields):
     async with serve(hesitant) as host:
         assert (await host.client.post("/v1/completions", json=ask(**fields))).status_code == 422
         assert hesitant.calls == []
+
+
+def form(**schema: object) -> dict:
+    return {"type": "structural_tag", "format": {"type": "json_schema", "json_schema": schema}}
+
+
+async def test_a_form_holds_every_choice_of_every_prompt(serve):
+    async with serve() as host:
+        fields = {
+            "response_format": form(enum=["yes", "no"]),
+            "temperature": 2,
+            "n": 3,
+            "prompt": [PROMPT, [5]],
+        }
+        choices = (await complete(host, **fields))["choices"]
+        assert len(choices) == 6 and {json.loads(choice["text"]) for choice in choices} <= {"yes", "no"}
+        assert {choice["finish_reason"] for choice in choices} == {"stop"}
+        parts = await streamed(host, **fields)
+        for choice in choices:
+            mine = [c for part in parts for c in part["choices"] if c["index"] == choice["index"]]
+            assert "".join(c["text"] for c in mine) == choice["text"]
+
+
+async def test_a_form_that_cannot_be_compiled_is_said_before_anything_streams(serve):
+    async with serve() as host:
+        for stream in (False, True):
+            body = ask(response_format=form(type="magic"), stream=stream)
+            assert (await host.client.post("/v1/completions", json=body)).status_code == 500
+        assert host.engine.rows == 0
+
+
+async def test_penalties_biases_and_limits_reach_the_engine(serve):
+    async with serve() as host:
+        plain = (await complete(host, temperature=0, max_tokens=30))["choices"][0]["token_ids"]
+        for field in ({"presence_penalty": 2}, {"frequency_penalty": 2}):
+            assert len(
+                set((await complete(host, temperature=0, max_tokens=30, **field))["choices"][0]["token_ids"])
+            ) >= (len(set(plain)))
+        biased = await complete(host, logit_bias={"300": 100, "301": 0}, max_tokens=3)
+        assert biased["choices"][0]["token_ids"] == [300] * 3
+        for only in ({"top_k": 1}, {"min_p": 1}):
+            assert (await complete(host, temperature=2, max_tokens=30, **only))["choices"][0][
+                "token_ids"
+            ] == plain
+        free = await complete(host, temperature=2)
+        for nothing in ({"top_k": 0}, {"top_k": -1}, {"logit_bias": {"300": 0}}):
+            assert (await complete(host, temperature=2, **nothing))["choices"] == free["choices"]
+
+
+async def test_log_probabilities_by_ids(serve):
+    async with serve() as host:
+        (choice,) = (await complete(host, logprobs=3, return_tokens_as_token_ids=True))["choices"]
+        assert choice["logprobs"]["tokens"] == [f"token_id:{id}" for id in choice["token_ids"]]
+        assert all(len(top) == 3 for top in choice["logprobs"]["top_logprobs"]), (
+            "those spelt alike stay apart"
+        )

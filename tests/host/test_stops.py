@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afina.host.stops import StopStrings
+import afina.base
+from afina.data.render import Renderer
+from afina.engine.types import Token
+from afina.host.stops import StopStrings, Text
 
 
 def cut(text: str, stops: list[str]) -> str:
@@ -63,3 +66,36 @@ def test_after_a_stop_string_nothing_comes():
     cutter = StopStrings(["."])
     assert [cutter.feed("a.b"), cutter.feed("c"), cutter.flush()] == ["a", "", ""]
     assert cutter.found
+
+
+TOKENS = Renderer(afina.base.path())
+
+
+def read(ids: list[int], stops: list[str]) -> tuple[str, list[int], list[list[int]]]:
+    """The text, the ids of the tokens in it, and those that came with each token."""
+    text, shown, steps = Text(TOKENS.stream_decoder(), StopStrings(stops)), "", list[list[int]]()
+    for place, id in enumerate(ids):
+        new, tokens = text.feed(Token(id, -1.0, finish="length" if place == len(ids) - 1 else None))
+        shown += new
+        steps.append([token.id for token in tokens])
+        if text.stopped:
+            break
+    return shown, [id for step in steps for id in step], steps
+
+
+def ids_of(text: str) -> list[int]:
+    return [TOKENS.ids_by_bytes[bytes([byte])] for byte in text.encode()]
+
+
+def test_tokens_come_with_their_text_and_not_before():
+    word = ids_of("añ")
+    assert read(word, []) == ("añ", word, [[word[0]], [], word[1:]])
+    assert read(word[:2], [])[:2] == ("a\ufffd", word[:2]), "what is left at the end comes"
+    assert read(ids_of("a to b"), ["tow"])[2][2:5] == [[], [], ids_of("to ")]
+
+
+def test_no_token_comes_for_a_stop_string():
+    assert read(ids_of("one two three"), ["two"])[:2] == ("one ", ids_of("one "))
+    over = [TOKENS.ids_by_bytes[b" the"], *ids_of("x")]
+    assert read(over, ["he"])[:2] == (" t", over[:1]), "a token that is partly shown belongs to the text"
+    assert read(ids_of("stop"), ["stop"])[:2] == ("", [])

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from afina.schemas.chat_replies import CalledFunction
 from afina.schemas.completions import CompletionChoice
 from afina.serving.choices import ChoiceStream, whole_choice
+from afina.serving.offers import Offer
 from afina.serving.tools import CallReader
 
 CALL = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
@@ -56,15 +58,53 @@ def test_pieces_change_nothing(parts: list[str], data: st.DataObject):
 
 def test_only_the_first_call_where_several_are_not_wanted():
     choice = CompletionChoice(index=0, text=CALL + CALL, finish_reason="stop")
-    assert len(whole_choice(choice, reads_calls=True, several=True).message.tool_calls or []) == 2
-    whole = whole_choice(choice, reads_calls=True, several=False)
+    assert len(whole_choice(choice, offer=Offer(())).message.tool_calls or []) == 2
+    one = Offer((), several=False)
+    whole = whole_choice(choice, offer=one)
     assert len(whole.message.tool_calls or []) == 1 and whole.finish_reason == "tool_calls"
-    chunks = list(ChoiceStream(0, reads_calls=True, several=False).feed(choice))
+    chunks = list(ChoiceStream(0, offer=one).feed(choice))
     assert sum(len(chunk.delta.tool_calls or []) for chunk in chunks) == 1
 
 
-def test_a_call_that_was_cut_short_is_no_call():
+def test_a_call_whose_name_was_cut_short_is_no_call():
     choice = CompletionChoice(index=0, text=CALL[:20], finish_reason="length")
-    whole = whole_choice(choice, reads_calls=True, several=True)
+    whole = whole_choice(choice, offer=Offer(()))
     assert (whole.message.content, whole.finish_reason) == (CALL[:20], "length")
-    assert "tool_calls" not in json.loads(whole.message.model_dump_json())
+    assert not {"tool_calls", "function_call"} & json.loads(whole.message.model_dump_json()).keys()
+
+
+@pytest.mark.parametrize(
+    ("end", "arguments"), [(24, ""), (30, ""), (39, ""), (41, '{"'), (47, '{"a": 1}'), (55, '{"a": 1}')]
+)
+def test_a_call_that_was_cut_short_has_the_arguments_that_there_are(end: int, arguments: str):
+    cut = CompletionChoice(index=0, text=f"Wait.\n{CALL[:end]}", finish_reason="length")
+    whole = whole_choice(cut, offer=Offer(()))
+    assert whole.message.content == "Wait." and whole.message.tool_calls
+    assert whole.message.tool_calls[0].function == CalledFunction(name="f", arguments=arguments)
+    assert whole.finish_reason == "length"
+
+
+def test_a_key_that_comes_twice_counts_where_it_comes_last():
+    text = '<tool_call>{"name": "f", "arguments": {"a": 1, "a": 2}}</tool_call>'
+    assert read(text) == ("", [("f", '{"a": 2}')])
+    for broken in ("[" * 5000, "NaN", '{"a": Infinity}'):
+        assert read(f'<tool_call>{{"name": "f", "arguments": {broken}}}</tool_call>')[1] == []
+
+
+@pytest.mark.parametrize(
+    ("offer", "reason"),
+    [
+        (Offer((), named=True), "stop"),
+        (Offer((), legacy=True), "function_call"),
+        (Offer((), legacy=True, named=True), "stop"),
+        (Offer((), required=True), "tool_calls"),
+    ],
+)
+def test_why_a_call_ends_a_reply(offer: Offer, reason: str):
+    choice = CompletionChoice(index=0, text=CALL, finish_reason="stop")
+    whole = whole_choice(choice, offer=offer)
+    assert whole.finish_reason == reason and whole.message.content is None
+    assert (whole.message.function_call is not None) is offer.legacy is (whole.message.tool_calls is None)
+    chunks = list(ChoiceStream(0, offer=offer).feed(choice))
+    assert chunks[-1].finish_reason == reason
+    assert [bool(c.delta.function_call) for c in chunks] == [False, offer.legacy, False]

@@ -105,6 +105,22 @@ class Renderer:
         """The text of ids, by default without special tokens."""
         return self._tokenizer.decode(ids, skip_special=skip_special)
 
+    def bytes_of(self, id: int) -> bytes:
+        """What one token puts into a text; nothing where it is special or unknown."""
+        return self._tokenizer.bytes_of(id)
+
+    @cached_property
+    def ids_by_bytes(self) -> dict[bytes, int]:
+        """The vocabulary the other way round, without special tokens; the first of those that are spelt alike."""
+        found = {self.bytes_of(id): id for id in reversed(range(self.vocab_size))}
+        found.pop(b"", None)
+        return found
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids below it are tokens."""
+        return self._tokenizer.size
+
     def stream_decoder(self, *, skip_special: bool = True) -> StreamDecoder:
         """A decoder for one answer that is read while it grows."""
         return StreamDecoder(self._tokenizer, skip_special=skip_special)

@@ -11,6 +11,7 @@ from afina.data.strict_json import JsonObject, JsonValue
 # Unicode sets these aside for a program's internal use; no interchanged text holds them.
 _NONCHARACTERS = tuple(map(chr, range(0xFDD0, 0xFDF0)))
 _REPLACEMENT = "\ufffd"
+_RAW_BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # what SentencePiece writes for a byte that is no piece
 _MAX_PENDING = 3  # An unfinished character lacks at least one of at most four bytes.
 
 
@@ -21,7 +22,9 @@ class TextTokenizer:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        added = self._tokenizer.get_added_tokens_decoder().values()
+        self._added = self._tokenizer.get_added_tokens_decoder()
+        self._byte_level = "ByteLevel" in str(self._tokenizer.decoder)
+        added = self._added.values()
         self.special = frozenset(token.content for token in added if token.special)
         # Tags such as <tool_response> are structure where a template writes them, special or not.
         structural = {
@@ -37,6 +40,24 @@ class TextTokenizer:
     def id_of(self, token: str) -> int | None:
         """The id of a token spelt exactly so."""
         return self._tokenizer.token_to_id(token)
+
+    @property
+    def size(self) -> int:
+        """Ids are below it, where they have a token."""
+        return self._tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def bytes_of(self, id: int) -> bytes:
+        """What a token puts into a text: a part of a character too, and nothing where it is special or unknown."""
+        if (added := self._added.get(id)) is not None:
+            return b"" if added.special else added.content.encode()
+        piece = self._tokenizer.id_to_token(id)
+        if piece is None:
+            return b""
+        if self._byte_level:
+            return bytes(_BYTE_OF[letter] for letter in piece)
+        if _RAW_BYTE.fullmatch(piece):
+            return bytes([int(piece[3:5], 16)])
+        return piece.replace("\u2581", " ").encode()
 
     def encode(self, text: str, *, mark: str, first: bool) -> list[int]:
         """The ids of one piece of a rendering; `first` says that no piece stands before it.
@@ -115,6 +136,16 @@ class StreamDecoder:
 
     def _decoded(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(ids, skip_special=self._skip_special)
+
+
+def _letters() -> dict[str, int]:
+    """The letters by which byte-level tokenizers write bytes: printable Latin-1 as it is, the rest from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = sorted(set(range(256)) - set(printable))
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+_BYTE_OF = _letters()
 
 
 def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:

@@ -112,8 +112,10 @@ def _bounded(logits: Tensor, places: Sequence[Place]) -> Tensor:
         return logits
     bits = numpy.frombuffer(b"".join(places[i].allowed or b"" for i in held), numpy.uint8)
     may = numpy.unpackbits(bits.reshape(len(held), -1), axis=1, count=logits.size(1), bitorder="little")
+    barred = torch.from_numpy(may == 0).to(logits.device)
     bounded = logits.clone()
-    bounded[held] = bounded[held].masked_fill(torch.from_numpy(may == 0).to(logits.device), -torch.inf)
+    for i, row in zip(held, barred, strict=True):
+        bounded[i].masked_fill_(row, -torch.inf)
     return bounded
 
 

@@ -29,6 +29,7 @@ LIMITS = LLParserLimits(
     max_grammar_size=200_000,
     verbose_errors=False,
 )
+WHERE = re.compile(r"^at \d+\(\d+\): failed to compile JSON schema: ")  # a place in what we have written
 OPENING = b'{"'  # as far as `fault` tries a grammar: behind it stand the names of all properties
 
 
@@ -100,7 +101,10 @@ class Grammars:
             added = json.loads(text).get("added_tokens", [])
             self.tokens = {token["content"]: token["id"] for token in added}
             self.tokenizer = LLTokenizer(
-                text, n_vocab=self.vocab_size, eos_token=self.stop_ids, slices=LLTokenizer.json_slices()
+                text,
+                n_vocab=self.vocab_size,
+                eos_token=self.stop_ids or None,
+                slices=LLTokenizer.json_slices(),
             )
         return self.tokenizer
 
@@ -117,7 +121,7 @@ def fault(form: Form, *, lenient: bool) -> str | None:
             break
         matcher.consume_token(byte)
     matcher.compute_bitmask()
-    return matcher.get_error() if matcher.is_error() else None
+    return WHERE.sub("", matcher.get_error()) if matcher.is_error() else None
 
 
 def written(form: Form, tokens: Mapping[str, int], *, lenient: bool = True) -> str:

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from afina.data.render import Renderer
 from afina.engine.engine import Engine
+from afina.engine.grammar import Grammars
 from afina.errors import AfinaError, Unavailable
 from afina.host.adapters import Adapters
 from afina.host.completions import Completions
@@ -42,8 +43,12 @@ def create_app(source: Path, *, name: str, dtype: str, threads: int) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         engine = await Engine.open(source, dtype=dtype, threads=threads)
-        runs, adapters = Runs(engine), Adapters(engine)
-        app.state.rooms = Rooms(runs, adapters, Completions(engine, adapters, Renderer(source), base=name))
+        runs, adapters, renderer = Runs(engine), Adapters(engine), Renderer(source)
+        grammars = Grammars(
+            source / "tokenizer.json", vocab_size=engine.vocab_size, stop_ids=renderer.stop_ids
+        )
+        completions = Completions(engine, adapters, renderer, grammars=grammars, base=name)
+        app.state.rooms = Rooms(runs, adapters, completions)
         try:
             yield
             await runs.close()

@@ -7,11 +7,13 @@ from contextlib import AsyncExitStack, aclosing
 
 from afina.data.render import Renderer
 from afina.engine.engine import Engine
+from afina.engine.grammar import Grammar, Grammars
 from afina.engine.types import SamplingParams, Token
 from afina.host.adapters import Adapters
 from afina.host.echoes import Echoes
-from afina.host.stops import StopStrings
+from afina.host.stops import StopStrings, Text
 from afina.schemas.completions import (
+    TOKEN_ID,
     Completion,
     CompletionChoice,
     CompletionLogprobs,
@@ -25,10 +27,13 @@ SEED_STRIDE = 0x9E3779B9  # choices of one request draw from seeds this far apar
 class Completions:
     """Answers completion requests on the base and on loaded adapters."""
 
-    def __init__(self, engine: Engine, adapters: Adapters, renderer: Renderer, *, base: str):
+    def __init__(
+        self, engine: Engine, adapters: Adapters, renderer: Renderer, *, grammars: Grammars, base: str
+    ):
         self.engine = engine
         self.adapters = adapters
         self.renderer = renderer
+        self.grammars = grammars
         self.base = base
         self.echoes = Echoes(engine, renderer)
 
@@ -54,59 +59,77 @@ class Completions:
         async with AsyncExitStack() as stack:
             if adapter is not None:
                 await stack.enter_async_context(self.adapters.using(adapter))
+            grammar = await self.grammar(request)
             yield Completion(model=request.model, choices=[])
             if request.echo:
                 for echo in await self.echoes.of(request, adapter):
                     yield Completion(model=request.model, choices=[echo])
             produced, count = 0, len(request.prompts) * request.n
-            async with aclosing(interleaved([self.choice(request, i) for i in range(count)])) as choices:
+            streams = [self.choice(request, i, grammar) for i in range(count)]
+            async with aclosing(interleaved(streams)) as choices:
                 async for choice in choices:
                     produced += len(choice.token_ids)
                     yield Completion(model=request.model, choices=[choice])
             yield Completion(model=request.model, choices=[], usage=usage(request, produced))
 
-    async def choice(self, request: CompletionRequest, index: int) -> AsyncGenerator[CompletionChoice]:
+    async def grammar(self, request: CompletionRequest) -> Grammar | None:
+        """The form that every choice is held to; compiling one takes milliseconds that others need not wait."""
+        if request.response_format is None:
+            return None
+        return await asyncio.to_thread(self.grammars.compiled, request.response_format.format)
+
+    async def choice(
+        self, request: CompletionRequest, index: int, grammar: Grammar | None
+    ) -> AsyncGenerator[CompletionChoice]:
         """One choice, token by token; the last piece says why it ends."""
-        decoder, stops = self.renderer.stream_decoder(), StopStrings(request.stop)
         if request.max_tokens == 0:
             yield CompletionChoice(index=index, text="", finish_reason="length")
             return
         adapter = None if request.model == self.base else request.model
         prompt, place = request.prompts[index // request.n], index % request.n
-        tokens = self.engine.sample(adapter, prompt, self.sampling(request, place))
+        text = Text(self.renderer.stream_decoder(), StopStrings(request.stop))
+        tokens = self.engine.sample(adapter, prompt, self.sampling(request, place, grammar))
         async with aclosing(tokens):
             async for token in tokens:
-                text = stops.feed(decoder.feed(token.id))
-                if token.finish and not stops.found:
-                    text += stops.feed(decoder.flush()) + stops.flush()
+                shown, certain = text.feed(token)
                 yield CompletionChoice(
                     index=index,
-                    text=text,
-                    finish_reason="stop" if stops.found else token.finish,
+                    text=shown,
+                    finish_reason="stop" if text.stopped else token.finish,
                     token_ids=[token.id],
-                    logprobs=None if request.logprobs is None else self.logprobs(token),
+                    logprobs=None if request.logprobs is None else self.logprobs(request, certain),
                 )
-                if stops.found:
+                if text.stopped:
                     return
 
-    def sampling(self, request: CompletionRequest, index: int) -> SamplingParams:
+    def sampling(self, request: CompletionRequest, index: int, grammar: Grammar | None) -> SamplingParams:
         """The engine's parameters for one of the choices of a prompt."""
         seed = secrets.randbits(63) if request.seed is None else request.seed
         return SamplingParams(
             max_tokens=request.max_tokens,
             temperature=request.temperature,
             top_p=request.top_p,
+            top_k=request.top_k if request.top_k > 0 else None,
+            min_p=request.min_p,
             seed=seed + index * SEED_STRIDE,
+            presence_penalty=request.presence_penalty,
+            frequency_penalty=request.frequency_penalty,
+            bias={int(id): bias for id, bias in request.logit_bias.items() if bias},
             stop_ids=tuple({*self.renderer.stop_ids, *request.stop_token_ids}),
             logprobs=request.logprobs,
+            grammar=grammar,
         )
 
-    def logprobs(self, token: Token) -> CompletionLogprobs:
-        """A token's log-probability and its alternatives, spelt out."""
+    def logprobs(self, request: CompletionRequest, tokens: list[Token]) -> CompletionLogprobs:
+        """The log-probabilities of tokens and of their alternatives, spelt out or by their ids."""
+
+        def spelt(id: int) -> str:
+            return f"{TOKEN_ID}{id}" if request.return_tokens_as_token_ids else self.renderer.decode([id])
+
         return CompletionLogprobs(
-            tokens=[self.renderer.decode([token.id])],
-            token_logprobs=[token.logprob],
-            top_logprobs=[{self.renderer.decode([id]): logprob for id, logprob in token.top}],
+            tokens=[spelt(token.id) for token in tokens],
+            token_logprobs=[token.logprob for token in tokens],
+            top_logprobs=[{spelt(id): logprob for id, logprob in token.top} for token in tokens],
         )
 
 

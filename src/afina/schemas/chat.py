@@ -153,11 +153,66 @@ class CustomTool(Request):
     custom: JsonObject
 
 
-class ResponseFormat(Request):
-    """What the reply must look like."""
+class TextFormat(Request):
+    """Whatever the model says."""
 
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JsonObject | None = None
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Request):
+    """Some JSON object."""
+
+    type: Literal["json_object"]
+
+
+class JsonSchema(Request):
+    """A JSON Schema with a name; `strict` refuses what could not be held, otherwise it is left out of the schema."""
+
+    name: FunctionName
+    description: str | None = None
+    body: JsonObject | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class JsonSchemaFormat(Request):
+    """JSON of a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+class NamedFunction(Request):
+    """A function by its name."""
+
+    name: FunctionName
+
+
+class NamedTool(Request):
+    """The tool that has to be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class NamedCustomTool(Request):
+    """A custom tool that has to be called."""
+
+    type: Literal["custom"]
+    custom: NamedFunction
+
+
+class AllowedTools(Request):
+    """Which of the tools may be called at all, and whether one has to be."""
+
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=128)]
+
+
+class AllowedToolChoice(Request):
+    """A choice among some of the tools."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
 
 
 class StreamOptions(Request):
@@ -168,9 +223,15 @@ class StreamOptions(Request):
 
 
 Tool = Annotated[FunctionTool | CustomTool, Field(discriminator="type")]
+ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
+ChosenTool = Annotated[NamedTool | NamedCustomTool | AllowedToolChoice, Field(discriminator="type")]
 ToolChoice = Annotated[
-    Annotated[Literal["none", "auto", "required"], Tag("text")] | Annotated[JsonObject, Tag("object")],
+    Annotated[Literal["none", "auto", "required"], Tag("text")] | Annotated[ChosenTool, Tag("object")],
     either("Expected 'none', 'auto', 'required' or an object"),
+]
+CalledFunction = Annotated[
+    Annotated[Literal["none", "auto"], Tag("text")] | Annotated[NamedFunction, Tag("object")],
+    either("Expected 'none', 'auto' or an object"),
 ]
 Stop = Annotated[
     Annotated[str, AfterValidator(check_stop), Tag("text")]
@@ -182,7 +243,10 @@ Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
 class CreateChatCompletion(Request):
-    """The body of `POST /chat/completions`. The second half is taken and changes nothing."""
+    """The body of `POST /chat/completions`. The second half is taken and changes nothing.
+
+    `top_k` (0 or -1: no limit) and `min_p` are not OpenAI's: clients send them in `extra_body`, as vLLM's.
+    """
 
     messages: Annotated[list[Message], Field(min_length=1)]
     model: Annotated[str, Field(min_length=1, max_length=256)]
@@ -199,7 +263,7 @@ class CreateChatCompletion(Request):
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     functions: Annotated[list[FunctionDefinition], Field(max_length=128)] | None = None
-    function_call: ToolChoice | None = None
+    function_call: CalledFunction | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     logit_bias: Annotated[dict[str, Bias], Field(max_length=1024)] | None = None
@@ -207,6 +271,8 @@ class CreateChatCompletion(Request):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
     modalities: list[Literal["text", "audio"]] | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
 
     audio: JsonObject | None = None
     metadata: Metadata | None = None

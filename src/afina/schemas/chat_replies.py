@@ -6,7 +6,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from afina.schemas.record import Record
 
-FinishReason = Literal["stop", "length", "tool_calls"]
+FinishReason = Literal["stop", "length", "tool_calls", "function_call"]
 
 
 class CalledFunction(Record):
@@ -32,12 +32,36 @@ class AssistantReply(Record):
     refusal: str | None = None
     annotations: list[dict[str, str]] = []
     tool_calls: list[ToolCall] | None = None
+    function_call: CalledFunction | None = None
 
     @model_serializer(mode="wrap")
     def without_absent_calls(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Clients test for the key: it is there only with calls in it."""
+        """Clients test for the keys: they are there only with calls in them."""
         fields = dump(self)
-        return fields if self.tool_calls else {key: fields[key] for key in fields if key != "tool_calls"}
+        return {
+            key: fields[key] for key in fields if fields[key] or key not in ("tool_calls", "function_call")
+        }
+
+
+class Alternative(Record):
+    """A token at its place: its text, its bytes (of a part of a character too), how likely the model found it."""
+
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+class TokenLogprob(Alternative):
+    """A token of the reply, and the likeliest ones in its place."""
+
+    top_logprobs: list[Alternative]
+
+
+class ChoiceLogprobs(Record):
+    """An entry for each token of the content, or of what is new in it."""
+
+    content: list[TokenLogprob]
+    refusal: None = None
 
 
 class ChatChoice(Record):
@@ -45,7 +69,7 @@ class ChatChoice(Record):
 
     index: int
     message: AssistantReply
-    logprobs: None = None
+    logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason
 
 
@@ -100,6 +124,7 @@ class Delta(Record):
     role: Literal["assistant"] | None = None
     content: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
+    function_call: CalledFunction | None = None
 
     @model_serializer(mode="wrap")
     def only_news(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -112,7 +137,7 @@ class ChunkChoice(Record):
 
     index: int
     delta: Delta
-    logprobs: None = None
+    logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason | None = None
 
 

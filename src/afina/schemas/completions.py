@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from afina.schemas.record import Record, Request
+from afina.schemas.structure import StructuralTag
 
 Finish = Literal["stop", "length"]
 
@@ -22,7 +23,8 @@ class CompletionRequest(Request):
     """`prompt` holds the token ids of one prompt, or of several; `model` names the base or a loaded adapter.
 
     `seed` None: a fresh one. `echo` puts each prompt before its answer, with `logprobs` also those of its tokens:
-    with `max_tokens` 0, that is all there is.
+    with `max_tokens` 0, that is all there is. The names and defaults are vLLM's: `logit_bias` by ids, `top_k` 0 or -1
+    for no limit, `return_tokens_as_token_ids` to have tokens written as `token_id:ID` among log-probabilities.
     """
 
     model: str
@@ -30,11 +32,20 @@ class CompletionRequest(Request):
     max_tokens: Annotated[int, Field(ge=0)] = 16
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=-1)] = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
+    logit_bias: dict[
+        Annotated[str, Field(pattern=r"^\d{1,9}$")], Annotated[float, Field(ge=-100, le=100)]
+    ] = {}
+    response_format: StructuralTag | None = None
     n: Annotated[int, Field(ge=1, le=128)] = 1
     seed: int | None = None
     stop: list[Annotated[str, Field(min_length=1)]] = []
     stop_token_ids: list[int] = []
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    return_tokens_as_token_ids: bool = False
     echo: bool = False
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
@@ -73,8 +84,9 @@ class Health(Record):
 
 
 class CompletionLogprobs(Record):
-    """One entry a token; `top_logprobs` has as many alternatives as were asked for.
+    """One entry a token of the text; `top_logprobs` has as many alternatives as were asked for.
 
+    In a stream an entry comes with its token's text, and none comes for a token behind a stop string.
     An echoed prompt's alternatives are followed by the token itself where it is none of them, as vLLM does it;
     its first token has nothing before it, and null in both.
     """
@@ -82,6 +94,9 @@ class CompletionLogprobs(Record):
     tokens: list[str]
     token_logprobs: list[float | None]
     top_logprobs: list[dict[str, float] | None]
+
+
+TOKEN_ID = "token_id:"
 
 
 class CompletionChoice(Record):

@@ -14,20 +14,6 @@ def refuse_unsupported(request: CreateChatCompletion) -> None:
 
 def unsupported(request: CreateChatCompletion) -> Iterator[str]:
     """The parameters that are set to something that changes the reply and cannot be honoured."""
-    if request.tool_choice not in (None, "none", "auto"):
-        yield "tool_choice"
-    if request.functions and request.function_call != "none":
-        yield "functions"
-    if request.response_format and request.response_format.type != "text":
-        yield "response_format"
-    if request.logprobs:
-        yield "logprobs"
-    if any((request.logit_bias or {}).values()):
-        yield "logit_bias"
-    if request.frequency_penalty:
-        yield "frequency_penalty"
-    if request.presence_penalty:
-        yield "presence_penalty"
     if "audio" in (request.modalities or []):
         yield "modalities"
 
@@ -36,7 +22,7 @@ def refuse_inconsistent(request: CreateChatCompletion) -> None:
     """A 400 for fields that contradict each other."""
     if request.top_logprobs and not request.logprobs:
         raise InvalidRequest(
-            "'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs", code="invalid_value"
+            "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.", param="top_logprobs"
         )
     called: set[str] = set()
     for place, message in enumerate(request.messages):

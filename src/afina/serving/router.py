@@ -15,11 +15,12 @@ from afina.schemas.models import Model
 from afina.schemas.scores import CreateScores, Scores
 from afina.serving import scores
 from afina.serving.bases import Bases
+from afina.serving.bias import translated
 from afina.serving.choices import ChoiceStream, whole_choice
 from afina.serving.hosts import Hosts, adapter_name
 from afina.serving.limits import refuse_inconsistent, refuse_unsupported
 from afina.serving.names import Target, resolve
-from afina.serving.requests import Asked, prepare, tools
+from afina.serving.requests import Asked, prepare
 from afina.settings import Settings
 from afina.store.database import Database
 
@@ -30,6 +31,7 @@ class Router:
     def __init__(self, database: Database, blobs: Blobs, settings: Settings):
         self.database = database
         self.production = settings.environment == "production"
+        self.vocabularies = settings.data / "vocabularies"  # of OpenAI's, where an operator has put them
         self.bases = Bases()
         self.hosts = Hosts(database, blobs, patience=settings.host_start_seconds)
 
@@ -46,7 +48,9 @@ class Router:
         """Check and render; everything that can be refused is refused here."""
         refuse_inconsistent(request)
         refuse_unsupported(request)
-        return prepare(request, self.bases.get(target.base), model=adapter_name(target))
+        base = self.bases.get(target.base)
+        bias = translated(request.logit_bias or {}, target, base.renderer, self.vocabularies)
+        return prepare(request, base, model=adapter_name(target), bias=bias)
 
     async def complete(self, target: Target, request: CreateChatCompletion) -> ChatCompletion:
         """The whole reply."""
@@ -55,9 +59,8 @@ class Router:
             reply = nothing(target, request, asked)
         else:
             reply = await self.hosts.complete(target, asked.completion)
-        reads_calls, several = bool(tools(request)), request.parallel_tool_calls is not False
         ordered = sorted(reply.choices, key=lambda choice: choice.index)
-        choices = [whole_choice(choice, reads_calls=reads_calls, several=several) for choice in ordered]
+        choices = [whole_choice(choice, offer=asked.offer, spelling=asked.spelling) for choice in ordered]
         assert reply.usage is not None
         return ChatCompletion(
             id=ids.completion_id(),
@@ -92,10 +95,7 @@ class Router:
             choices=[],
             system_fingerprint=fingerprint(target.resolved),
         )
-        several = request.parallel_tool_calls is not False
-        choices = [
-            ChoiceStream(i, reads_calls=bool(tools(request)), several=several) for i in range(request.n or 1)
-        ]
+        choices = [ChoiceStream(i, offer=asked.offer, spelling=asked.spelling) for i in range(request.n or 1)]
         async with aclosing(self.replies(target, request, asked)) as replies:
             async for reply in replies:
                 for news in reply.choices:

@@ -1,12 +1,19 @@
 """Tool calls in a model's text, whole or as it streams: `<tool_call>{"name": ..., "arguments": ...}</tool_call>`."""
 
 import json
+import re
+from typing import NoReturn
+
+from pydantic import JsonValue
 
 from afina import ids
-from afina.data.strict_json import StrictJsonError, loads
 from afina.schemas.chat_replies import CalledFunction, ToolCall
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
+# A call that lacks its end, and maybe its arguments or a part of them.
+BEGUN = re.compile(
+    rf'\s*{OPEN}\s*\{{\s*"name":\s*"(?P<name>[a-zA-Z0-9_-]{{1,64}})"[^{{]*(?P<arguments>.*)', re.DOTALL
+)
 
 
 class CallReader:
@@ -28,9 +35,13 @@ class CallReader:
             shown += self.take(piece)
         return shown + self.release()
 
-    def flush(self) -> str:
-        """What was held back, now that nothing follows."""
+    def flush(self, *, cut_short: bool = False) -> str:
+        """What was held back, now that nothing follows; a call that was cut short has the arguments that there are."""
         shown, self.held = self.held, ""
+        if cut_short and (begun := BEGUN.fullmatch(shown)):
+            function = CalledFunction(name=begun["name"], arguments=so_far(begun["arguments"]))
+            self.calls.append(ToolCall(id=ids.prefixed("call_"), function=function))
+            return ""
         return "" if self.calls and not shown.strip() else shown
 
     def take(self, piece: str) -> str:
@@ -59,13 +70,35 @@ def begun(text: str) -> int:
 
 
 def read_call(text: str) -> ToolCall | None:
-    """The call that the text between the markers describes; None where it describes none."""
+    """The call that the text between the markers describes; None where it describes none.
+
+    A key that comes twice counts where it comes last: schemas cannot keep a model from repeating itself.
+    """
     try:
-        found = loads(text.strip().encode("utf-8", "replace"))
-    except StrictJsonError:
+        found: JsonValue = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or not isinstance(name := found.get("name"), str):
-        return None
-    arguments = found.get("arguments", {})
-    written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    match found:
+        case {"name": str(name), "arguments": str(arguments)}:
+            written = arguments
+        case {"name": str(name), "arguments": arguments}:
+            written = json.dumps(arguments, ensure_ascii=False)
+        case {"name": str(name)}:
+            written = "{}"
+        case _:
+            return None
     return ToolCall(id=ids.prefixed("call_"), function=CalledFunction(name=name, arguments=written))
+
+
+def so_far(text: str) -> str:
+    """The arguments at the beginning of a text, whole or cut short."""
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return text
+    return text[:end]
+
+
+def refuse(constant: str) -> NoReturn:
+    """`NaN` and its like are no JSON."""
+    raise ValueError(constant)
