@@ -1,5 +1,5 @@
 # The table of contents one can run. `make setup` is implied by all others.
-.PHONY: setup demo test test-slow check format constraints clean
+.PHONY: setup demo test test-slow check format bench constraints clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -22,15 +22,21 @@ test-slow: setup  ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
 check: setup  ## style, types, layers and sizes, in under a minute
-	$(BIN)/ruff format --check src tests examples recipes rescue
-	$(BIN)/ruff check src tests examples recipes rescue
+	$(BIN)/ruff format --check src tests examples recipes rescue bench
+	$(BIN)/ruff check src tests examples recipes rescue bench
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -q tests/test_house.py
 
 format: setup  ## let ruff write what `check` asks for
-	$(BIN)/ruff format src tests examples recipes rescue
-	$(BIN)/ruff check --fix src tests examples recipes rescue
+	$(BIN)/ruff format src tests examples recipes rescue bench
+	$(BIN)/ruff check --fix src tests examples recipes rescue bench
+
+bench: setup  ## measure against the peers on a quiet machine; ARGS=--quick for the short form
+	for shape in tiny 135m; do $(BIN)/python -m bench sft --shape $$shape --sweep $(ARGS) || exit 1; \
+	  $(BIN)/python -m bench sft --shape $$shape $(ARGS) --json docs/figures/sft-$$shape.json || exit 1; done
+	for name in prefix jobs turnaround serve data roofline; do \
+	  $(BIN)/python -m bench $$name $(ARGS) --json docs/figures/$$name.json || exit 1; done
 
 constraints:  ## resolve the newest versions into constraints.txt, for every platform
 	$(BIN)/python -m pip install --quiet uv

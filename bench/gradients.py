@@ -1,0 +1,76 @@
+"""The gradients of a run's first step, as both sides compute them: losses hide errors of several per cent."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from afina.data.tokens import TokenFile
+from afina.engine import adapters, losses, model
+from afina.engine.train import forward_backward
+from afina.host.runs import adapter_spec, start_folder
+from afina.schemas.runs import RunSpec
+from afina.training.batches import batches
+from bench.pace import Ended, Tokens
+from bench.recipe import Task
+from bench.trl_run import Trainer
+
+
+def ours(given: Task) -> Path:
+    """A file of our gradients after the first batch, clipped as the optimizer gets them."""
+    spec = given.spec
+    torch.set_num_threads(spec.threads)
+    base, start = model.load(given.base), start_folder(spec)
+    assert start is not None
+    adapter = adapters.load(base, adapter_spec(spec), start)
+    _, batch = next(batches(spec, TokenFile.open(spec.training_tokens), start=0))
+    for _ in forward_backward(base, adapter, batch, losses.cross_entropy):
+        pass
+    nn.utils.clip_grad_norm_(adapter.parameters, spec.max_grad_norm)
+    return _written(spec, dict(adapter.named()))
+
+
+class Once:
+    """Ends the peer's training after its first step."""
+
+    def stepped(self, loss: float, tokens: Tokens, *, now: float) -> None:
+        """The first step has ended."""
+        raise Ended
+
+
+class Keeping(Trainer):
+    """Keeps the gradients that the optimizer is about to get."""
+
+    def create_optimizer(self, *more: object) -> torch.optim.Optimizer:
+        """The same optimizer, which shows us its gradients first."""
+        optimizer = super().create_optimizer(*more)
+        optimizer.register_step_pre_hook(lambda *_: self.keep())
+        return optimizer
+
+    def keep(self) -> None:
+        """A copy of the gradients, under the names that PEFT stores."""
+        assert self.model is not None
+        self.kept = {
+            name.replace(".default.", "."): p.grad.clone()
+            for name, p in self.model.named_parameters()
+            if p.grad is not None
+        }
+
+
+def peer(given: Task) -> Path:
+    """A file of TRL's gradients at its first optimizer step."""
+    torch.set_num_threads(given.spec.threads)
+    trainer = Keeping(given, Once())
+    with suppress(Ended):
+        trainer.train()
+    path = Path(given.spec.folder) / "gradients.safetensors"
+    save_file(trainer.kept, path)
+    return path
+
+
+def _written(spec: RunSpec, parameters: dict[str, nn.Parameter]) -> Path:
+    path = Path(spec.folder) / "gradients.safetensors"
+    save_file({name: p.grad for name, p in parameters.items() if p.grad is not None}, path)
+    return path

@@ -1,0 +1,60 @@
+"""Our training leg: the engine and the method of the product, over a token file, paced from outside."""
+
+import asyncio
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from afina.data.tokens import TokenFile
+from afina.engine.engine import Engine
+from afina.host.runs import adapter_spec, start_folder
+from afina.schemas.fine_tuning import StepMetrics
+from afina.schemas.runs import RunSpec
+from afina.training import sft
+from afina.training.reporter import Reporter, RunStopped
+from bench.pace import Ended, Pace, Tokens
+from bench.recipe import Task
+from bench.rows import steps_of, tokens_of
+
+
+class Paced(Reporter):
+    """Writes what every run writes, and lets the parent decide when the next step is taken."""
+
+    def __init__(self, spec: RunSpec, engine: Engine, pace: Pace, plan: list[Tokens]) -> None:
+        super().__init__(spec, engine)
+        self.pace = pace
+        self.plan = plan
+
+    async def stepped(self, metrics: StepMetrics, *, epoch_ends: bool) -> None:
+        """Saving is part of a step's time. The time that passes while we are held up makes no saving due."""
+        await super().stepped(metrics, epoch_ends=epoch_ends)
+        assert metrics.train_loss is not None
+        now = time.perf_counter()
+        try:
+            self.resume_due += self.pace.stepped(metrics.train_loss, self.plan[metrics.step - 1], now=now)
+        except Ended:
+            raise RunStopped from None
+
+
+def train(connection: Connection, given: Task) -> None:
+    """A leg that takes steps; leaves its adapter in the run's folder, under `final`."""
+    asyncio.run(_train(connection, given))
+
+
+async def _train(connection: Connection, given: Task) -> None:
+    spec = given.spec
+    Path(spec.folder).mkdir(parents=True, exist_ok=True)
+    data = TokenFile.open(spec.training_tokens)
+    plan = [tokens_of(data, rows) for rows in steps_of(spec, data)]
+    engine = await Engine.open(given.base, dtype=spec.dtype, threads=spec.threads)
+    await engine.create_adapter(spec.adapter, adapter_spec(spec), start=start_folder(spec))
+    pace = Pace(connection)
+    reporter = Paced(spec, engine, pace, plan)
+    connection.send("ready")
+    try:
+        pace.wait()
+        await sft.train(spec, engine, reporter)
+    except (Ended, RunStopped):
+        await engine.save(spec.adapter, Path(spec.folder) / "final")
+    reporter.close()
+    await engine.close()

@@ -1,0 +1,57 @@
+"""The run that both legs are given: one `RunSpec`, with the numbers that a job of the product would get."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from afina.schemas.runs import LoraSpec, RunSpec
+from afina.training import plan
+from afina.training.plan import BaseFacts
+from bench.variants import DEFAULT, Dtype, Variant
+
+SEED = 5
+RANK, ALPHA = 16, 32.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a training leg is given: a run, the folder of its base model, and to TRL how SFTTrainer is called."""
+
+    spec: RunSpec
+    base: Path
+    variant: Variant = DEFAULT
+
+    def beside(self, name: str, variant: Variant = DEFAULT) -> "Task":
+        """The same run in a folder of its own."""
+        folder = f"{self.spec.folder}/{name}"
+        return Task(self.spec.model_copy(update={"folder": folder}), self.base, variant)
+
+
+def recipe(folder: Path, base: Path, *, batch: int, dtype: Dtype, threads: int) -> RunSpec:
+    """One epoch over `folder/tokens.safetensors` from the adapter in `start` beside it.
+
+    The token budget is the planner's, and no step is longer than others for a warm-up.
+    """
+    facts = BaseFacts.read(base)
+    return RunSpec(
+        job="bench",
+        fence=1,
+        folder=str(folder),
+        method="supervised",
+        base="bench",
+        training_tokens=str(folder / "tokens.safetensors"),
+        validation_tokens=None,
+        start=str(folder.parent / "start"),
+        resume=None,
+        seed=SEED,
+        n_epochs=1,
+        batch_size=batch,
+        learning_rate=plan.learning_rate(1.0, facts),
+        warmup_steps=0,
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        lora=LoraSpec(rank=RANK, alpha=ALPHA),
+        token_budget=plan.token_budget(facts),
+        validate_every=1,
+        dtype=dtype,
+        threads=threads,
+    )
