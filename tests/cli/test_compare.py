@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,10 @@ def test_ctrl_c_ends_it_at_once_and_cleanly(held_out):
             str(held_out),
             *MODELS,
         ]
-        running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # Whoever runs tests in the background has them, and what they start, ignore Ctrl-C.
+        heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        running = subprocess.Popen(command, env=environment, preexec_fn=heed, **pipes)
         silent.settimeout(120)
         asked, _ = silent.accept()
         with asked:

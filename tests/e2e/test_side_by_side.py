@@ -10,7 +10,7 @@ def test_three_jobs_at_once_equal_their_solo_runs(client: OpenAI, server: Server
     alone = [weights(server, client, begin(client, file)) for file in data]
     together = [begin(client, file) for file in data]
     until(lambda: [server.step(job) for job in together], all, what="all three have taken a step")
-    assert len(server.pids("afina.host")) == 1
+    assert len(server.pids("afina.host --base afina-tiny ")) == 1
     assert answer(client, "afina-tiny", max_tokens=4)
     running = [job for job in together if client.fine_tuning.jobs.retrieve(job).status == "running"]
     assert running, "no job was left to share the host with the chat"
