@@ -8,7 +8,7 @@ import numpy as np
 import sources
 import subjects
 import synthetic
-from shape import END_OF_TEXT_ID
+from shape import END_OF_TEXT_ID, SPECIAL, VOCABULARY
 from sources import Document
 from transformers import PreTrainedTokenizerFast
 
@@ -16,9 +16,9 @@ ROW = 512
 SYNTHETIC_PER_LANGUAGE = 40_000
 # Share of the training tokens by source. About half is Spanish, though most of the public text is English.
 MIXTURE = {
-    "synthetic_en": 0.08, "medquad": 0.32, "gsm8k": 0.015, "pubmedqa": 0.01, "mts_dialog": 0.015,
-    "aci_bench": 0.01, "self_instruct": 0.01, "rasbt": 0.015, "toolcall": 0.01, "copies": 0.04,
-    "synthetic_es": 0.19, "meddocan_es": 0.145, "casimedicos_es": 0.12, "casimedicos_en": 0.02,
+    "synthetic_en": 0.06, "medquad": 0.36, "gsm8k": 0.01, "pubmedqa": 0.01, "mts_dialog": 0.01,
+    "aci_bench": 0.01, "self_instruct": 0.005, "rasbt": 0.01, "toolcall": 0.005, "copies": 0.08,
+    "synthetic_es": 0.19, "meddocan_es": 0.13, "casimedicos_es": 0.10, "casimedicos_en": 0.02,
 }  # fmt: skip
 
 
@@ -79,11 +79,14 @@ def copies(folder: Path, count: int = 3000) -> np.ndarray:
     real = np.concatenate(
         [np.load(folder / f"{name}.npy")[:400].ravel() for name in MIXTURE if name != "copies"]
     )
+    every = np.arange(len(SPECIAL), VOCABULARY)
     rows = np.empty((count, ROW + 1), dtype=np.uint16)
     for row in rows:
         spans: list[np.ndarray] = []
         while sum(map(len, spans)) < len(row):
-            span = random.choice(real, size=random.integers(4, 40))
+            # Half of the spans are of any ids, half of ids as often as they come in text.
+            known = real if random.random() < 0.5 else every
+            span = random.choice(known, size=random.integers(4, 40))
             spans += [span] * random.integers(2, 5)
         row[:] = np.concatenate(spans)[: len(row)]
     return rows
