@@ -107,6 +107,11 @@ class Mixture:
         picked = [self._rows[source][random.integers(len(self._rows[source]))] for source in chosen]
         return np.stack(picked).astype(np.int64)
 
+    def repeats(self, step: int) -> np.ndarray:
+        """Return [1, ROW + 1] ids of the rows that say spans again, for a step."""
+        rows = self._rows[list(MIXTURE).index("copies")]
+        return rows[[np.random.default_rng([self._seed, step, 1]).integers(len(rows))]].astype(np.int64)
+
 
 def _shuffled(docs: Iterable[Document]) -> list[Document]:
     listed = list(docs)

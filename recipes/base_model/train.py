@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import guide
 import shape
 import torch
 import torch.nn.functional as F
@@ -70,7 +71,11 @@ def train(corpus: Path, state: Path, budget: Budget) -> tuple[LlamaForCausalLM, 
         decaying = progress.tokens >= budget.decay_from
         began = time.perf_counter()
         ids = _cut(torch.from_numpy(mixture.rows(progress.step, budget.rows)), budget.cuts)
-        loss = _step(loss_of, optimizer, ids, rate=budget.rate(progress))
+        wanted = loss_of
+        if progress.step in guide.STEPS:
+            repeats = _cut(torch.from_numpy(mixture.repeats(progress.step)), guide.CUTS)
+            wanted = _guided(model, loss_of, repeats)
+        loss = _step(wanted, optimizer, ids, rate=budget.rate(progress))
         progress.seconds += time.perf_counter() - began
         progress.step += 1
         progress.tokens += budget.rows * ROW
@@ -106,6 +111,21 @@ def _loss(model: LlamaForCausalLM, *, compiled: bool) -> Callable[[torch.Tensor]
         return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
 
     return torch.compile(loss) if compiled else loss
+
+
+def _guided(
+    model: LlamaForCausalLM, loss_of: Callable[[torch.Tensor], torch.Tensor], repeats: torch.Tensor
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the loss of text and of repeated spans together, with attention pulled to the earlier copy."""
+
+    def loss(ids: torch.Tensor) -> torch.Tensor:
+        model.set_attn_implementation("eager")  # The only one that shows where it looked.
+        read = model(input_ids=repeats[:, :-1], use_cache=False, output_attentions=True)
+        model.set_attn_implementation("sdpa")
+        repeated = F.cross_entropy(read.logits.flatten(0, 1), repeats[:, 1:].flatten())
+        return (loss_of(ids) + repeated) / 2 + guide.WEIGHT * guide.loss(repeats[:, :-1], read.attentions)
+
+    return loss
 
 
 def _step(

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "base_model"
 
@@ -25,6 +26,7 @@ def recipe() -> Iterator[type]:
         "subjects",
         "synthetic",
         "ngram",
+        "guide",
         "train",
         "corpus",
         "evaluate",
@@ -121,7 +123,8 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     recipe: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     small = recipe.shape.config()
-    small.num_hidden_layers, small.hidden_size, small.intermediate_size = 1, 32, 64
+    small.num_hidden_layers, small.hidden_size, small.intermediate_size = 4, 32, 64
+    monkeypatch.setattr(recipe.guide, "STEPS", range(3, 6))
     monkeypatch.setattr(recipe.shape, "config", lambda: small)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
@@ -140,6 +143,20 @@ def test_an_interrupted_training_ends_with_the_same_weights(
         assert ours.equal(theirs)
 
 
+def test_attention_is_pulled_to_what_followed_the_same_token(
+    recipe: type, monkeypatch: pytest.MonkeyPatch
+):
+    ids = torch.tensor([[5, 6, 7, 5, 6]])
+    looking = torch.full((1, 2, 5, 5), 1e-9)
+    looking[0, 0, range(1, 5), range(4)] = 1  # Previous token.
+    looking[0, 1, [3, 4], [1, 2]] = 1  # What followed 5, what followed 6.
+    heads = recipe.guide.Head
+    monkeypatch.setattr(recipe.guide, "PREVIOUS", (heads(0, 0),))
+    monkeypatch.setattr(recipe.guide, "INDUCTION", (heads(0, 1),))
+    assert recipe.guide.loss(ids, [looking]).item() == pytest.approx(0, abs=1e-5)
+    assert recipe.guide.loss(ids, [looking.flip(1)]).item() > 10
+
+
 def stop_at(step: int):
     """In place of the line that a step prints: an interrupt."""
 
@@ -155,5 +172,5 @@ def test_only_training_splits_are_read(recipe: type):
     forbidden = ("valid", "test", "dpo", "preference", "rft", "medsafety", "phi", "pii", "orca")
     assert not [name for name in names if any(word in name for word in forbidden)]
     spanish = sum(share for name, share in recipe.corpus.MIXTURE.items() if name.endswith("_es"))
-    assert 0.45 <= spanish <= 0.55
+    assert 0.45 <= spanish / (1 - recipe.corpus.MIXTURE["copies"]) <= 0.55
     assert sum(recipe.corpus.MIXTURE.values()) == pytest.approx(1)
