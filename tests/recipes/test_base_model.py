@@ -143,9 +143,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
         assert ours.equal(theirs)
 
 
-def test_attention_is_pulled_to_what_followed_the_same_token(
-    recipe: type, monkeypatch: pytest.MonkeyPatch
-):
+def test_attention_is_pulled_to_what_followed_the_same_token(recipe: type, monkeypatch: pytest.MonkeyPatch):
     ids = torch.tensor([[5, 6, 7, 5, 6]])
     looking = torch.full((1, 2, 5, 5), 1e-9)
     looking[0, 0, range(1, 5), range(4)] = 1  # Previous token.
