@@ -207,7 +207,7 @@ def test_keys_that_are_none(server: Server) -> None:
 @pytest.mark.parametrize("id", ["../../etc/passwd", "%2e%2e%2f", "%00", "x" * 5000, CANARY[:4]])
 def test_ids_that_are_paths(http: httpx.Client, id: str) -> None:
     for path in (f"/v1/files/{id}", f"{JOBS}/{id}", f"/v1/models/{id}"):
-        refused(http.get(path), 404)
+        assert refused(http.get(path), 404)["type"] == "invalid_request_error"
 
 
 def test_uploads_without_their_parts(http: httpx.Client, server: Server) -> None:

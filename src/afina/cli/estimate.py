@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable
-from typing import Annotated, TypedDict, cast
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -11,32 +11,7 @@ from afina.cli.client import connected
 from afina.cli.jobs import ModelName, file_id, given
 from afina.cli.language import _, decimal
 from afina.cli.output import Json, aside, emit, show_fields, span
-
-
-class Price(TypedDict):
-    """OpenAI's price for training on a model."""
-
-    model: str
-    usd_per_million: float
-    as_of: str
-    source: str
-
-
-class Estimate(TypedDict):
-    """The server's reply."""
-
-    model: str
-    examples: int
-    truncated: int
-    tokens_per_epoch: int
-    n_epochs: int
-    batch_size: int
-    steps: int
-    trained_tokens: int
-    seconds: tuple[int, int] | None
-    finished_jobs: int
-    openai_usd: float | None
-    openai: Price | None
+from afina.schemas.estimates import Estimate
 
 
 def estimate(
@@ -53,9 +28,10 @@ def estimate(
     with connected() as client:
         file = file_id(client, training)
         body = {"model": model, "training_file": file, "method": method}
-        found = cast(Estimate, client.post("/afina/estimates", body=body, cast_to=object))
+        reply = client.post("/afina/estimates", body=body, cast_to=object)
     if json:
-        return emit(found)
+        return emit(reply)
+    found = Estimate.model_validate(reply)
     show_fields(words(found))
     options = given({"--model": model, "--epochs": epochs, "--batch-size": batch_size})
     command = shlex.join(
@@ -67,35 +43,37 @@ def estimate(
 def words(found: Estimate) -> Iterable[tuple[str, object]]:
     """The numbers as people say them."""
     texts = (
-        ("model", found["model"]),
+        ("model", found.model),
         ("data", _("{examples} examples, {tokens_per_epoch} tokens")),
-        ("cut at their end", str(found["truncated"]) if found["truncated"] else None),
+        ("cut at their end", str(found.truncated) if found.truncated else None),
         ("training", _("{trained_tokens} tokens in all")),
-        ("epochs", str(found["n_epochs"])),
+        ("epochs", str(found.n_epochs)),
         ("steps", _("{steps}, batches of up to {batch_size}")),
         ("time", time_of(found)),
         ("at OpenAI", price_of(found)),
     )
-    numbers = {name: decimal(f"{value:,}") for name, value in found.items() if isinstance(value, int)}
+    numbers = {
+        name: decimal(f"{value:,}") for name, value in found.model_dump().items() if isinstance(value, int)
+    }
     return [(_(name), text and text.format_map(numbers)) for name, text in texts]
 
 
 def time_of(found: Estimate) -> str:
     """The expected time and what it was told from."""
-    if found["seconds"] is None:
-        return _("no finished job on {model} yet to measure by").format(model=found["model"])
-    low, high = (span(seconds) for seconds in found["seconds"])
+    if found.seconds is None:
+        return _("no finished job on {model} yet to measure by").format(model=found.model)
+    low, high = (span(seconds) for seconds in found.seconds)
     text = _("{low} to {high} once it runs, by the speed of finished jobs on {model} ({jobs})")
-    return text.format(low=low, high=high, model=found["model"], jobs=found["finished_jobs"])
+    return text.format(low=low, high=high, model=found.model, jobs=found.finished_jobs)
 
 
 def price_of(found: Estimate) -> str | None:
     """What these tokens would cost elsewhere; another tokenizer would count them somewhat differently."""
-    price, usd = found["openai"], found["openai_usd"]
+    price, usd = found.openai, found.openai_usd
     if price is None or usd is None:
         return None
     text = _("about ${usd}: {model} at ${rate} a million tokens, {source}, {date}; tokens as {base} counts")
     return text.format(
-        usd=decimal(f"{usd:,.2f}"), model=price["model"], rate=decimal(f"{price['usd_per_million']:g}"),
-        source=price["source"], date=price["as_of"], base=found["model"],
+        usd=decimal(f"{usd:,.2f}"), model=price.model, rate=decimal(f"{price['usd_per_million']:g}"),
+        source=price.source, date=price.as_of, base=found.model,
     )  # fmt: skip
