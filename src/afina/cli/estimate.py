@@ -74,6 +74,6 @@ def price_of(found: Estimate) -> str | None:
         return None
     text = _("about ${usd}: {model} at ${rate} a million tokens, {source}, {date}; tokens as {base} counts")
     return text.format(
-        usd=decimal(f"{usd:,.2f}"), model=price.model, rate=decimal(f"{price['usd_per_million']:g}"),
+        usd=decimal(f"{usd:,.2f}"), model=price.model, rate=decimal(f"{price.usd_per_million:g}"),
         source=price.source, date=price.as_of, base=found.model,
     )  # fmt: skip
