@@ -1,15 +1,17 @@
 """Sampling: greedy ids against generate(), rows that share steps, randomness, stopping, leaving."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import aclosing
 
 import pytest
 import torch
 from peft import PeftModel
 
-from afina.engine import adapters, model
+from afina.engine import adapters, losses, model
 from afina.engine.engine import Engine
-from afina.engine.types import AdapterSpec, SamplingParams, Sequence, Token
+from afina.engine.prefix_cache import BLOCK, PrefixCache
+from afina.engine.types import AdamW, AdapterSpec, Batch, SamplingParams, Sequence, Token
 from afina.errors import InvalidRequest, NotFound, RunFailed
 from tiny_families import CONFIGS
 
@@ -48,12 +50,12 @@ async def test_greedy_ids_equal_generate_alone_and_beside_others(name, base, jud
         judge(base(name)),
         *(PeftModel.from_pretrained(judge(base(name)), tmp_path / n).eval() for n in "12"),
     ]
-    expected = [[generate(network, p, 16) for p in PROMPTS[:3]] for network in networks]
+    expected = [[generate(network, p, 16) for p in PROMPTS[1:4]] for network in networks]
     params = SamplingParams(max_tokens=16, temperature=0)
     engine = await Engine.open(base(name), threads=1)
     for n in "12":
         await engine.create_adapter(n, None, start=tmp_path / n)
-    asked = [(adapter, p) for adapter in (None, "1", "2") for p in PROMPTS[:3]]
+    asked = [(adapter, p) for adapter in (None, "1", "2") for p in PROMPTS[1:4]]
     alone = [ids(await collect(engine, adapter, p, params)) for adapter, p in asked[::3]]
     together = [
         ids(t) for t in await asyncio.gather(*(collect(engine, adapter, p, params) for adapter, p in asked))
@@ -95,6 +97,69 @@ async def test_the_cache_grows_and_slots_move(engine, judge, base):
     )
     assert [ids(row) for row in rows] == expected
     assert engine.rows == 0
+
+
+@pytest.fixture
+def computed(engine) -> Iterator[list[int]]:
+    """How many tokens each pass runs through the model."""
+    passes: list[int] = []
+    layers = engine._model.body.layers
+    hook = layers[0].register_forward_pre_hook(lambda _, args: passes.append(args[0].size(1)))
+    yield passes
+    hook.remove()
+
+
+async def test_what_a_prompt_begins_with_is_computed_once(engine, computed):
+    begin, params = prompt(5, 3 * BLOCK), SamplingParams(max_tokens=1, temperature=0)
+    cold = [ids(await collect(engine, None, begin + prompt(6, 9), params))]
+    assert computed == [3 * BLOCK + 9]
+    await collect(engine, None, begin + prompt(7, 5), params)
+    await collect(engine, None, begin, params)
+    assert computed[1:] == [5, BLOCK]  # The last token of a prompt is needed, and with it its block.
+    assert [ids(await collect(engine, None, begin + prompt(6, 9), params))] == cold
+    assert computed[3:] == [9]
+
+
+async def test_prompts_that_arrive_together_and_begin_alike_share_too(engine, judge, base, computed):
+    begin, params = prompt(5, 2 * BLOCK), SamplingParams(max_tokens=4, temperature=0)
+    asked = [begin + prompt(10 + n, 3 + n) for n in range(6)]
+    got = [ids(t) for t in await asyncio.gather(*(collect(engine, None, p, params) for p in asked))]
+    assert sum(computed) <= 2 * BLOCK + sum(3 + n for n in range(6)) + 6 * 3
+    assert got == [generate(judge(base("llama")), p, 4) for p in asked]
+
+
+async def test_a_turn_that_follows_finds_what_was_said(engine, computed):
+    first = prompt(5, BLOCK)
+    said = ids(await collect(engine, None, first, SamplingParams(max_tokens=BLOCK + 2, temperature=0)))
+    computed.clear()
+    await collect(engine, None, first + said + prompt(6, 3), SamplingParams(max_tokens=1, temperature=0))
+    assert computed == [2 + 3]
+
+
+async def test_no_adapter_reads_what_another_or_an_earlier_self_computed(engine, computed):
+    begin, params = prompt(5, BLOCK + 1), SamplingParams(max_tokens=1, temperature=0)
+    for name in "ab":
+        await engine.create_adapter(name, AdapterSpec(rank=2))
+    for name in (None, "a", "b", "a"):
+        await collect(engine, name, begin, params)
+    assert computed == [BLOCK + 1] * 3 + [1]
+    await engine.forward_backward("a", Batch((Sequence(begin, [0.0] + [1.0] * BLOCK),)), losses.cross_entropy)
+    await engine.optim_step("a", AdamW(lr=0.1))
+    computed.clear()
+    await collect(engine, "a", begin, params)
+    assert computed == [BLOCK + 1]
+
+
+def test_the_least_recently_used_beginnings_are_forgotten():
+    block = {0: torch.zeros(2, 1, BLOCK, 4)}
+    cache = PrefixCache(room=3 * block[0].nbytes)
+    for name in (b"a", b"b", b"c"):
+        cache.keep(name, block)
+    assert len(cache.read([b"a", b"b"])) == 2
+    cache.keep(b"d", block)
+    assert cache.known([b"a", b"b", b"c"]) == 2
+    assert cache.known([b"c"]) == 0
+    assert cache.size == 3 * block[0].nbytes
 
 
 async def test_the_last_row_takes_its_memory_with_it(engine):

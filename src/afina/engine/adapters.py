@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -49,7 +50,7 @@ _PLAIN: dict[str, tuple[object, ...]] = {
 
 @dataclass(slots=True)
 class Adapter:
-    """One adapter's own world; nothing in it is shared with another."""
+    """One adapter's own world; nothing in it is shared with another. No other adapter ever has its `serial`."""
 
     spec: AdapterSpec
     pairs: dict[str, Pair]
@@ -57,6 +58,7 @@ class Adapter:
     optimizer: torch.optim.AdamW
     steps: int = 0
     finite: bool = True
+    serial: int = field(default_factory=count().__next__)
     share: Share = field(init=False)
 
     def __post_init__(self) -> None:

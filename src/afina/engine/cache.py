@@ -6,6 +6,7 @@ from torch import Tensor
 from afina.engine.attention import PackedLayout, Scoring, visible, weigh
 from afina.engine.model import Model
 from afina.engine.packing import Segment
+from afina.engine.prefix_cache import Block
 
 
 class Cache:
@@ -38,6 +39,15 @@ class Cache:
             slots, tokens = self.room
             self.slabs[layer] = keys.new_zeros((2, slots, keys.size(1), tokens, keys.size(3)))
         return self.slabs[layer]
+
+    def read(self, slot: int, start: int, end: int) -> Block:
+        """A copy of what a slot holds of some of its tokens."""
+        return {layer: slab[:, slot, :, start:end].clone() for layer, slab in self.slabs.items()}
+
+    def write(self, slot: int, start: int, block: Block) -> None:
+        """Put a block into a slot, from token `start` on."""
+        for layer, values in block.items():
+            self.slab(layer, values[:1])[:, slot, :, start : start + values.size(2)] = values
 
     def release(self, slot: int) -> None:
         """Free a slot: the last one moves into its place. With the last row goes the memory that rows needed.
@@ -79,17 +89,30 @@ def _grown(slab: Tensor, slots: int, tokens: int) -> Tensor:
 
 
 class Prefill(PackedLayout):
-    """The prompt of one row as one segment, whose keys and values go into a slot."""
+    """Prompts, each a segment whose keys and values go into a slot, after those that are in it already."""
 
-    def __init__(self, cache: Cache, slot: int) -> None:
-        super().__init__([Segment(0, cache.lengths[slot], 0)], cache.model.device)
-        self.cache, self.slot = cache, slot
+    def __init__(self, cache: Cache, slots: list[int], held: list[int]) -> None:
+        lengths = [cache.lengths[slot] - have for slot, have in zip(slots, held, strict=True)]
+        segments = [Segment(0, length, have) for length, have in zip(lengths, held, strict=True)]
+        super().__init__(segments, cache.model.device)
+        self.cache, self.slots = cache, slots
 
     def attend(self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scoring: Scoring) -> Tensor:
-        """As packed attention, remembering keys and values."""
-        for part, values in zip(self.cache.slab(layer, qkv[1]), qkv[1:], strict=True):
-            part[self.slot, :, : self.lengths[0]] = values[0]
-        return super().attend(layer, qkv, scoring)
+        """As packed attention, over keys and values that stay."""
+        slab, out = self.cache.slab(layer, qkv[1]), []
+        for slot, segment, parts in zip(self.slots, self.segments, self._parts(qkv), strict=True):
+            query, *fresh = parts
+            kept = slab[:, slot, :, : segment.offset + segment.length]
+            for part, values in zip(kept, fresh, strict=True):
+                part[:, segment.offset :] = values[0]
+            out.append(
+                weigh((query, kept[0][None], kept[1][None]), self._mask(segment, scoring.window), scoring)
+            )
+        return torch.cat(out, dim=2)
+
+    def _parts(self, qkv: tuple[Tensor, Tensor, Tensor]) -> "zip[tuple[Tensor, ...]]":
+        """Queries, keys and values of each segment."""
+        return zip(*(x.split(self.lengths, dim=2) for x in qkv), strict=True)
 
 
 class Decode:

@@ -4,6 +4,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, chain, islice
 
 import torch
 from torch import Tensor
@@ -13,11 +14,14 @@ from afina.engine.cache import Cache, Decode, Prefill
 from afina.engine.choice import Place, choose
 from afina.engine.lora import Shares
 from afina.engine.model import Model
+from afina.engine.prefix_cache import BLOCK, PrefixCache, names
 from afina.engine.types import Finish, Matcher, SamplingParams, Token
 from afina.errors import InvalidRequest, RunFailed
 
 # More rows than this wait for one to end.
 MAX_ROWS = 64
+# Prompts are computed together up to so many tokens, so that nobody waits long for the next token.
+PROMPT_TOKENS = 1024
 NOT_FINITE = "The adapter's outputs are not finite; it cannot be sampled."
 STUCK = "The form that the reply is held to has grown too complex; simplify its schema."
 
@@ -33,8 +37,11 @@ class Row:
     made: list[int] = field(default_factory=list)
     dropped: bool = False
     matcher: Matcher | None = field(init=False)
+    blocks: list[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
+        # The last token is computed in any case: its logits are asked for.
+        self.blocks = names(self.adapter, self.prompt[:-1])
         self.matcher = None if self.params.grammar is None else self.params.grammar.start()
 
     @property
@@ -58,6 +65,7 @@ class Sampler:
         self.waiting: deque[Row] = deque()
         self.rows: list[Row] = []
         self.cache = Cache(model)
+        self.prefixes = PrefixCache()
 
     def add(self, row: Row) -> None:
         """Queue a row; it joins at the next step. Raises InvalidRequest for what cannot be sampled."""
@@ -76,10 +84,11 @@ class Sampler:
 
     @torch.inference_mode()
     def step(self) -> None:
-        """One unit of work: the prompt of one new row, else one token for every row."""
+        """One unit of work: the prompts of new rows, else one token for every row."""
         self._sweep()
-        if self.waiting and len(self.rows) < MAX_ROWS:
-            self._run(self._prefill, [self.waiting.popleft()])
+        arrivals = self._arrivals()
+        if arrivals:
+            self._run(self._prefill, arrivals)
         elif self.rows:
             self._run(self._decode, self.rows)
 
@@ -89,6 +98,23 @@ class Sampler:
             self.waiting.popleft()
         for row in [row for row in self.rows if row.dropped]:
             self._leave(row)
+
+    def _arrivals(self) -> list[Row]:
+        """Rows that join now, the oldest first. One that begins like another waits to find that in the cache."""
+        chosen: list[Row] = []
+        begun, tokens = set[bytes](), 0
+        for row in islice(self.waiting, MAX_ROWS - len(self.rows)):
+            known = self.prefixes.known(row.blocks)
+            if not begun.isdisjoint(row.blocks[known : known + 1]):
+                continue
+            tokens += len(row.prompt) - known * BLOCK
+            if chosen and tokens > PROMPT_TOKENS:
+                break
+            chosen.append(row)
+            begun.update(row.blocks[known:])
+        for row in chosen:
+            self.waiting.remove(row)
+        return chosen
 
     def _run(self, work: Callable[[list[Row]], None], rows: list[Row]) -> None:
         """A failure reaches those whose rows were computed, and nobody else."""
@@ -115,20 +141,45 @@ class Sampler:
             self.rows.pop()
 
     def _prefill(self, rows: list[Row]) -> None:
-        (row,) = rows
+        slots = [self._join(row) for row in rows]
+        held = [self._recall(slot, row.blocks) for slot, row in zip(slots, rows, strict=True)]
+        ids = [row.prompt[have:] for row, have in zip(rows, held, strict=True)]
+        positions = [range(have, len(row.prompt)) for row, have in zip(rows, held, strict=True)]
+        owners = [row.adapter for row, part in zip(rows, ids, strict=True) for _ in part]
+        hidden = self.model.hidden(
+            list(chain(*ids)), list(chain(*positions)), Prefill(self.cache, slots, held),
+            shares=shares(owners, self.model.device),
+        )  # fmt: skip
+        for slot, row in zip(slots, rows, strict=True):
+            self._keep(slot, row.blocks)
+        last = [end - 1 for end in accumulate(map(len, ids))]
+        self._deliver(rows, self.model.logits(hidden[last]))
+
+    def _join(self, row: Row) -> int:
         slot = self.cache.take(len(row.prompt))
         self.rows.append(row)
-        positions = list(range(len(row.prompt)))
-        hidden = self.model.hidden(
-            row.prompt, positions, Prefill(self.cache, slot), shares=shares(rows, self.model.device)
-        )
-        self._deliver(rows, self.model.logits(hidden[-1:]))
+        return slot
+
+    def _recall(self, slot: int, blocks: list[bytes]) -> int:
+        """Fill a slot with what is known of these blocks; tokens filled."""
+        known = blocks[: self.prefixes.known(blocks)]
+        for i, block in enumerate(self.prefixes.read(known)):
+            self.cache.write(slot, i * BLOCK, block)
+        return len(known) * BLOCK
+
+    def _keep(self, slot: int, blocks: list[bytes]) -> None:
+        """Remember what a slot begins with."""
+        for i in range(self.prefixes.known(blocks), len(blocks)):
+            self.prefixes.keep(blocks[i], self.cache.read(slot, i * BLOCK, (i + 1) * BLOCK))
 
     def _decode(self, rows: list[Row]) -> None:
         self.cache.extend()
         ids = [row.made[-1] for row in rows]
         positions = [length - 1 for length in self.cache.lengths]
-        hidden = self.model.hidden(ids, positions, Decode(self.cache), shares=shares(rows, self.model.device))
+        owners = [row.adapter for row in rows]
+        hidden = self.model.hidden(
+            ids, positions, Decode(self.cache), shares=shares(owners, self.model.device)
+        )
         self._deliver(rows, self.model.logits(hidden))
 
     def _deliver(self, rows: list[Row], logits: Tensor) -> None:
@@ -142,8 +193,14 @@ class Sampler:
             row.take(token)
             finish = self._finish(row)
             if finish is not None:
-                self._leave(row)
+                self._end_well(row)
             row.deliver(replace(token, finish=finish))
+
+    def _end_well(self, row: Row) -> None:
+        """A row that ended well leaves, its text remembered for the turn that follows."""
+        said = row.prompt + row.made[:-1]  # The last token was chosen, but never computed.
+        self._keep(self.rows.index(row), names(row.adapter, said))
+        self._leave(row)
 
     def _finish(self, row: Row) -> Finish | None:
         if row.made[-1] in row.params.stop_ids:
@@ -154,15 +211,15 @@ class Sampler:
         return "length" if full or len(row.made) >= row.params.max_tokens else None
 
 
-def shares(rows: list[Row], device: torch.device) -> Shares:
-    """Rows grouped by adapter, so that each adapter's factors are multiplied once per pass."""
+def shares(owners: list[Adapter | None], device: torch.device) -> Shares:
+    """The adapter of each place of a stream, grouped, so that each adapter's factors are multiplied once per pass."""
     groups: dict[int, tuple[Adapter, list[int]]] = {}
-    for i, row in enumerate(rows):
-        if row.adapter is not None:
-            groups.setdefault(id(row.adapter), (row.adapter, []))[1].append(i)
+    for i, adapter in enumerate(owners):
+        if adapter is not None:
+            groups.setdefault(id(adapter), (adapter, []))[1].append(i)
     return tuple(
         adapter.share
-        if len(at) == len(rows)
+        if len(at) == len(owners)
         else replace(adapter.share, rows=torch.tensor(at, device=device))
         for adapter, at in groups.values()
     )
