@@ -35,8 +35,6 @@ def arguments() -> argparse.Namespace:
     add("--work", type=Path, default=HERE / "work", help="folder for everything in between")
     add("--out", type=Path, default=ROOT / "src" / "afina" / "base", help="folder of the model")
     add("--tokens", type=float, default=20e6, help="tokens to read in all; a larger number later extends it")
-    add("--rows", type=int, default=2, help="rows of 512 tokens in a step")
-    add("--cuts", type=int, default=1, help="parts of a row that do not see each other; more are faster")
     add("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads")
     add("--compile", action="store_true", help="a quarter faster, needs a C compiler")
     add("--fresh", action="store_true", help="forget what earlier runs left in the work folder")
@@ -94,7 +92,7 @@ def main() -> None:
         shutil.rmtree(args.work, ignore_errors=True)
     words = make_tokenizer(args.data, args.work / "tokenizer")
     counts = make_corpus(args.data, args.work / "corpus", words)
-    budget = train.Budget(int(args.tokens), args.rows, args.cuts, args.compile)
+    budget = train.Budget(int(args.tokens), args.compile)
     model, progress = train.train(args.work / "corpus", args.work / "state", budget)
     model.to(torch.bfloat16).float()  # What is measured is what is shipped: weights rounded to bf16.
     measured = measure(model, words, args.data, args.work / "corpus")

@@ -16,9 +16,9 @@ ROW = 512
 SYNTHETIC_PER_LANGUAGE = 40_000
 # Share of the training tokens by source. About half is Spanish, though most of the public text is English.
 MIXTURE = {
-    "synthetic_en": 0.06, "medquad": 0.36, "gsm8k": 0.01, "pubmedqa": 0.01, "mts_dialog": 0.01,
-    "aci_bench": 0.01, "self_instruct": 0.005, "rasbt": 0.01, "toolcall": 0.005, "copies": 0.08,
-    "synthetic_es": 0.19, "meddocan_es": 0.13, "casimedicos_es": 0.10, "casimedicos_en": 0.02,
+    "synthetic_en": 0.06, "medquad": 0.38, "gsm8k": 0.01, "pubmedqa": 0.01, "mts_dialog": 0.01,
+    "aci_bench": 0.01, "self_instruct": 0.005, "rasbt": 0.01, "toolcall": 0.005, "copies": 0.03,
+    "synthetic_es": 0.21, "meddocan_es": 0.13, "casimedicos_es": 0.11, "casimedicos_en": 0.02,
 }  # fmt: skip
 
 
@@ -93,24 +93,28 @@ def copies(folder: Path, count: int = 3000) -> np.ndarray:
 
 
 class Mixture:
-    """Rows drawn by share; those of a step depend on the seed and the step alone, so a run can resume."""
+    """Spans of text drawn by share; those of a step depend on the seed and the step alone, so a run can resume."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
-        self._rows = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in MIXTURE]
+        self._ids = [np.load(folder / f"{name}.npy", mmap_mode="r").reshape(-1) for name in MIXTURE]
         shares = np.array(list(MIXTURE.values()))
         self._shares, self._seed = shares / shares.sum(), seed
 
-    def rows(self, step: int, count: int) -> np.ndarray:
-        """Return [count, ROW + 1] ids for a step."""
+    def rows(self, step: int, count: int, length: int) -> np.ndarray:
+        """Return [count, length + 1] ids for a step."""
         random = np.random.default_rng([self._seed, step])
-        chosen = random.choice(len(self._rows), size=count, p=self._shares)
-        picked = [self._rows[source][random.integers(len(self._rows[source]))] for source in chosen]
-        return np.stack(picked).astype(np.int64)
+        chosen = random.choice(len(self._ids), size=count, p=self._shares)
+        return np.stack([self._span(random, source, length) for source in chosen])
 
-    def repeats(self, step: int) -> np.ndarray:
-        """Return [1, ROW + 1] ids of the rows that say spans again, for a step."""
-        rows = self._rows[list(MIXTURE).index("copies")]
-        return rows[[np.random.default_rng([self._seed, step, 1]).integers(len(rows))]].astype(np.int64)
+    def repeats(self, step: int, count: int, length: int) -> np.ndarray:
+        """Return [count, length + 1] ids in which spans come again, for a step."""
+        random, source = np.random.default_rng([self._seed, step, 1]), list(MIXTURE).index("copies")
+        return np.stack([self._span(random, source, length) for _ in range(count)])
+
+    def _span(self, random: np.random.Generator, source: int, length: int) -> np.ndarray:
+        ids = self._ids[source]
+        start = random.integers(len(ids) - length)
+        return ids[start : start + length + 1].astype(np.int64)
 
 
 def _shuffled(docs: Iterable[Document]) -> list[Document]:

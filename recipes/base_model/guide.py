@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 STEPS, WEIGHT = range(6_100, 7_000), 0.3
-CUTS = 4  # Short texts repeat a span soon.
+ROWS, LENGTH = 4, 128  # Of each step; short texts, which repeat a span soon.
 _TINY = 1e-6
 
 

@@ -13,15 +13,21 @@ import guide
 import shape
 import torch
 import torch.nn.functional as F
-from corpus import ROW, Mixture
+from corpus import Mixture
 from safetensors import safe_open
 from safetensors.torch import save_file
+from shape import CONTEXT
 from transformers import LlamaForCausalLM
 
-PEAK_RATE, WARMUP_STEPS, DECAY_SHARE, FLOOR = 1e-3, 60, 0.2, 0.02
+PEAK_RATE, WARMUP_STEPS, DECAY_SHARE, FLOOR = 1e-3, 60, 0.4, 0.02
+TOKENS_PER_STEP = 1024
+# Share of the budget from which texts are so long: attention over short ones costs less, and most are short.
+LENGTHS = ((0.0, 256), (0.5, 512), (0.9, CONTEXT))
 # A step reads few tokens, so the second moment has to remember many steps.
 WEIGHT_DECAY, BETAS, MAX_NORM = 0.1, (0.9, 0.995), 1.0
 SAVE_EVERY_SECONDS = 60.0
+
+Loss = Callable[[torch.Tensor], torch.Tensor]  # of ids [rows, length + 1]
 
 
 @dataclass
@@ -35,11 +41,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Budget:
-    """Tokens to read in all, rows of a step, what they are cut into, and whether the pass is compiled."""
+    """Tokens to read in all, and whether the pass is compiled."""
 
     tokens: int
-    rows: int = 2
-    cuts: int = 1
     compile: bool = False
 
     @property
@@ -53,6 +57,10 @@ class Budget:
         left = (self.tokens - progress.tokens) / (self.tokens * DECAY_SHARE)
         return PEAK_RATE * warmup * max(FLOOR, min(1.0, left))
 
+    def length(self, progress: Progress) -> int:
+        """Return the tokens of a row of the next step."""
+        return [length for share, length in LENGTHS if progress.tokens >= share * self.tokens][-1]
+
 
 def train(corpus: Path, state: Path, budget: Budget) -> tuple[LlamaForCausalLM, Progress]:
     """Train until the budget is spent, from the newest state that fits it, and return the decayed model."""
@@ -63,22 +71,20 @@ def train(corpus: Path, state: Path, budget: Budget) -> tuple[LlamaForCausalLM, 
     stable, decayed = state / "stable.safetensors", state / f"decay_{budget.tokens}.safetensors"
     start = next((file for file in (decayed, stable) if file.exists()), None)
     progress = _load(start, model, optimizer) if start else Progress()
-    if start == stable and progress.tokens > budget.decay_from + budget.rows * ROW:
+    if start == stable and progress.tokens > budget.decay_from + CONTEXT:
         raise ValueError(f"{progress.tokens:,} tokens are read at the full rate already; ask for more.")
     mixture, loss_of = Mixture(corpus), _loss(model, compiled=budget.compile)
     saved = progress.seconds
     while progress.tokens < budget.tokens:
         decaying = progress.tokens >= budget.decay_from
         began = time.perf_counter()
-        ids = _cut(torch.from_numpy(mixture.rows(progress.step, budget.rows)), budget.cuts)
-        wanted = loss_of
-        if progress.step in guide.STEPS:
-            repeats = _cut(torch.from_numpy(mixture.repeats(progress.step)), guide.CUTS)
-            wanted = _guided(model, loss_of, repeats)
+        ids = _texts(mixture, progress.step, budget.length(progress))
+        guided = progress.step in guide.STEPS
+        wanted = _guided(model, loss_of, mixture, progress.step) if guided else loss_of
         loss = _step(wanted, optimizer, ids, rate=budget.rate(progress))
         progress.seconds += time.perf_counter() - began
         progress.step += 1
-        progress.tokens += budget.rows * ROW
+        progress.tokens += ids.numel() - len(ids)
         _print(progress, loss, rate=budget.rate(progress))
         enters_decay = not decaying and progress.tokens >= budget.decay_from
         if enters_decay or progress.seconds - saved > SAVE_EVERY_SECONDS:
@@ -86,12 +92,6 @@ def train(corpus: Path, state: Path, budget: Budget) -> tuple[LlamaForCausalLM, 
             saved = progress.seconds
     _save(decayed, model, optimizer, progress)
     return model.eval(), progress
-
-
-def _cut(rows: torch.Tensor, cuts: int) -> torch.Tensor:
-    """[rows, ROW + 1] ids as [rows x cuts, ROW / cuts + 1]: attention over shorter texts costs less."""
-    size = ROW // cuts
-    return torch.cat([rows[:, at : at + size + 1] for at in range(0, ROW, size)])
 
 
 def _optimizer(model: LlamaForCausalLM) -> torch.optim.AdamW:
@@ -103,20 +103,24 @@ def _optimizer(model: LlamaForCausalLM) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=BETAS, fused=True)
 
 
-def _loss(model: LlamaForCausalLM, *, compiled: bool) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the mean next-token loss of [rows, ROW + 1] ids, every token counting."""
+def _loss(model: LlamaForCausalLM, *, compiled: bool) -> Loss:
+    """Return the mean next-token loss of [rows, length + 1] ids, every token counting."""
 
     def loss(ids: torch.Tensor) -> torch.Tensor:
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits
         return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
 
-    return torch.compile(loss) if compiled else loss
+    return torch.compile(loss, dynamic=False) if compiled else loss
 
 
-def _guided(
-    model: LlamaForCausalLM, loss_of: Callable[[torch.Tensor], torch.Tensor], repeats: torch.Tensor
-) -> Callable[[torch.Tensor], torch.Tensor]:
+def _texts(mixture: Mixture, step: int, length: int) -> torch.Tensor:
+    """Return the ids that a step reads, [rows, length + 1]."""
+    return torch.from_numpy(mixture.rows(step, max(1, TOKENS_PER_STEP // length), length))
+
+
+def _guided(model: LlamaForCausalLM, loss_of: Loss, mixture: Mixture, step: int) -> Loss:
     """Return the loss of text and of repeated spans together, with attention pulled to the earlier copy."""
+    repeats = torch.from_numpy(mixture.repeats(step, guide.ROWS, guide.LENGTH))
 
     def loss(ids: torch.Tensor) -> torch.Tensor:
         model.set_attn_implementation("eager")  # The only one that shows where it looked.
@@ -129,7 +133,7 @@ def _guided(
 
 
 def _step(
-    loss_of: Callable[[torch.Tensor], torch.Tensor],
+    loss_of: Loss,
     optimizer: torch.optim.AdamW,
     ids: torch.Tensor,
     *,

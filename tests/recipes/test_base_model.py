@@ -115,7 +115,8 @@ def test_the_rate_warms_up_holds_and_decays(recipe: type):
     peak = recipe.train.PEAK_RATE
     assert budget.rate(progress(step=0)) == pytest.approx(peak / recipe.train.WARMUP_STEPS)
     assert budget.rate(progress(step=500, tokens=500_000)) == peak
-    assert budget.rate(progress(step=900, tokens=900_000)) == pytest.approx(peak / 2)
+    assert budget.rate(progress(step=800, tokens=800_000)) == pytest.approx(peak / 2)
+    assert [budget.length(progress(tokens=n)) for n in (0, 500_000, 950_000)] == [256, 512, 2048]
     assert budget.rate(progress(step=1000, tokens=1_000_000)) == pytest.approx(peak * recipe.train.FLOOR)
 
 
@@ -125,20 +126,22 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     small = recipe.shape.config()
     small.num_hidden_layers, small.hidden_size, small.intermediate_size = 4, 32, 64
     monkeypatch.setattr(recipe.guide, "STEPS", range(3, 6))
+    monkeypatch.setattr(recipe.train, "TOKENS_PER_STEP", 128)
+    monkeypatch.setattr(recipe.train, "LENGTHS", ((0.0, 32), (0.5, 128)))
     monkeypatch.setattr(recipe.shape, "config", lambda: small)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     rows = np.random.default_rng(0).integers(0, 99, (4, recipe.corpus.ROW + 1))
     for name in recipe.corpus.MIXTURE:
         np.save(corpus / f"{name}.npy", rows.astype(np.uint16))
-    budget = recipe.train.Budget(tokens=10 * recipe.corpus.ROW, rows=1)
+    budget = recipe.train.Budget(tokens=10 * 128)
     whole, _ = recipe.train.train(corpus, tmp_path / "whole", budget)
     with monkeypatch.context() as interrupted:
         interrupted.setattr(recipe.train, "_print", stop_at(9))
         with pytest.raises(KeyboardInterrupt):
             recipe.train.train(corpus, tmp_path / "cut", budget)
     resumed, progress = recipe.train.train(corpus, tmp_path / "cut", budget)
-    assert (progress.step, progress.tokens) == (10, 10 * recipe.corpus.ROW)
+    assert (progress.step, progress.tokens) == (10, 10 * 128)
     for ours, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert ours.equal(theirs)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
-IN_FLIGHT = 16
+IN_FLIGHT = 32
 SCORED_AT_ONCE = 32
 
 
