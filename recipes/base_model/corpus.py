@@ -16,8 +16,8 @@ ROW = 512
 SYNTHETIC_PER_LANGUAGE = 40_000
 # Share of the training tokens by source. About half is Spanish, though most of the public text is English.
 MIXTURE = {
-    "synthetic_en": 0.06, "medquad": 0.38, "gsm8k": 0.01, "pubmedqa": 0.01, "mts_dialog": 0.01,
-    "aci_bench": 0.01, "self_instruct": 0.005, "rasbt": 0.01, "toolcall": 0.005, "copies": 0.03,
+    "synthetic_en": 0.09, "medquad": 0.37, "gsm8k": 0.01, "pubmedqa": 0.005, "mts_dialog": 0.005,
+    "aci_bench": 0.01, "self_instruct": 0.005, "rasbt": 0.01, "toolcall": 0.005, "copies": 0.02,
     "synthetic_es": 0.21, "meddocan_es": 0.13, "casimedicos_es": 0.11, "casimedicos_en": 0.02,
 }  # fmt: skip
 
