@@ -1,6 +1,7 @@
 """Tiny random models, adapters that do something, and transformers + PEFT as the judge."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,19 @@ def shared_batch() -> Batch:
             _sequence(8, 6),
         )
     )
+
+
+@pytest.fixture
+def pairs() -> Batch:
+    """Two prompts, each with a chosen and a rejected answer."""
+    sequences: list[Sequence] = []
+    for group, (prompt, chosen, rejected) in enumerate([(9, 6, 4), (5, 3, 8)]):
+        parent = len(sequences)
+        sequences.append(_sequence(prompt, 20 + group, weight=0.0))
+        for length in (chosen, rejected):
+            answer = _sequence(length, 30 + len(sequences), parent=parent)
+            sequences.append(replace(answer, group=group))
+    return Batch(tuple(sequences))
 
 
 def _sequence(length: int, seed: int, *, parent: int | None = None, weight: float = 1.0) -> Sequence:

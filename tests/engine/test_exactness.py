@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from afina.engine import adapters, model, train
-from afina.engine.losses import cross_entropy
+from afina.engine.losses import cross_entropy, preference
 from afina.engine.types import AdapterSpec, Batch, Sequence
 from tiny_families import CONFIGS
 
@@ -54,6 +54,31 @@ def test_gradients_equal_peft_tensor_by_tensor(
     ours = {n: p.grad for n, p in adapter.named()}
     assert ours.keys() == theirs.keys()
     assert max(difference(ours[n], theirs[n]) for n in ours) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "mixtral"])
+@pytest.mark.parametrize("budget", [2048, 20])
+def test_preferences_have_the_gradients_of_their_definition(
+    name, budget, base, stirred, judge, one_by_one, tmp_path, pairs
+):
+    """Direct preference optimisation, pair by pair, without shared prompts, on transformers + PEFT."""
+    references = {0: (-30.0, -28.0), 1: (-12.5, -20.0)}
+    batch = replace(pairs, token_budget=budget, denominator=2)
+    frozen = model.load(base(name))
+    adapter = stirred(frozen)
+    adapters.write(tmp_path, adapters.snapshot(adapter, state=False))
+    report = finish(train.forward_backward(frozen, adapter, batch, preference(0.3, references)))
+    network = judge(base(name), tmp_path)
+    sums = [values.sum() for values in one_by_one(network, batch) if len(values)]
+    margins = [(sums[2 * i] - references[i][0]) - (sums[2 * i + 1] - references[i][1]) for i in range(2)]
+    loss = -torch.nn.functional.logsigmoid(0.3 * torch.stack(margins)).mean()
+    loss.backward()
+    assert report.mean == pytest.approx(loss.item(), rel=1e-5)
+    assert report.sums == pytest.approx([value.item() for value in sums], rel=1e-5)
+    theirs = {
+        n.replace(".default.", "."): p.grad for n, p in network.named_parameters() if p.grad is not None
+    }
+    assert max(difference(p.grad, theirs[n]) for n, p in adapter.named()) < 1e-5
 
 
 @pytest.mark.parametrize("name", CONFIGS)

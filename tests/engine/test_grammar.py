@@ -16,7 +16,7 @@ from afina.engine import grammar
 from afina.engine.engine import Engine
 from afina.engine.grammar import Grammars, fault
 from afina.engine.types import SamplingParams
-from afina.errors import RunFailed
+from afina.errors import FormTooComplex
 from afina.schemas.structure import EitherForm, Form, JsonForm, Tag, TagsForm, TriggeredForm
 
 SHAPE = {
@@ -159,7 +159,7 @@ def test_grammars_are_kept_by_their_form_and_not_for_ever(grammars: Grammars, mo
 
 
 def test_what_cannot_be_compiled_is_said(grammars: Grammars):
-    with pytest.raises(RunFailed):
+    with pytest.raises(FormTooComplex):
         grammars.compiled(JsonForm(json_schema={"type": "magic"}))
 
 
@@ -238,7 +238,7 @@ class Stuck:
 async def test_a_form_that_is_stuck_ends_its_row_alone(engine: Engine):
     free = SamplingParams(max_tokens=20, temperature=0)
     other = asyncio.create_task(collect(engine, free))
-    with pytest.raises(RunFailed, match="too complex"):
+    with pytest.raises(FormTooComplex, match="too complex"):
         await collect(engine, SamplingParams(grammar=Stuck()))
     assert await other == await collect(engine, free)
     async with aclosing(engine.sample(None, [1], free)) as tokens:

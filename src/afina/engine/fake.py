@@ -81,7 +81,8 @@ class FakeEngine:
                 "A batch needs a token with a weight above 0, and a finite denominator above 0."
             )
         self._held[adapter] = replace(held, pending=held.pending + weight)
-        return LossReport(mean=held.loss, accuracy=1 - held.loss / 4, weight=weight)
+        sums = tuple(-held.loss * len(s.supervised) for s in batch.sequences if s.supervised)
+        return LossReport(mean=held.loss, accuracy=1 - held.loss / 4, weight=weight, sums=sums)
 
     async def optim_step(self, adapter: str, params: AdamW) -> StepReport:
         """One step further; a learning rate that is not finite makes a step that is not."""

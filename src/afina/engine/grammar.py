@@ -13,7 +13,7 @@ from pathlib import Path
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
-from afina.errors import RunFailed
+from afina.errors import FormTooComplex
 from afina.schemas.structure import EitherForm, Form, JsonForm, Tag, TagsForm, TriggeredForm
 
 MOST = 64  # compiled grammars kept; the least recently used goes first
@@ -78,7 +78,7 @@ class Grammars:
         self.lock = threading.Lock()
 
     def compiled(self, form: Form) -> Grammar:
-        """The grammar of a form; RunFailed where it cannot be compiled. For any thread but the loop's own."""
+        """The grammar of a form; FormTooComplex where it cannot be compiled. For any thread but the loop's own."""
         key = hashlib.sha256(form.model_dump_json().encode()).hexdigest()
         with self.lock:
             if key in self.kept:
@@ -87,7 +87,7 @@ class Grammars:
             tokenizer = self.read()
         matcher = LLMatcher(tokenizer, written(form, self.tokens), log_level=0, limits=LIMITS)
         if matcher.is_error():
-            raise RunFailed("The form of the reply cannot be compiled.")
+            raise FormTooComplex("The form of the reply cannot be compiled.")
         with self.lock:
             self.kept[key] = Grammar(matcher)
             while len(self.kept) > MOST:

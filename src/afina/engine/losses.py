@@ -6,7 +6,7 @@ over the sequences. The caller divides by the batch's denominator, so cutting a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from afina.engine.types import Sequence
@@ -24,6 +24,27 @@ def cross_entropy(logprobs: list[Tensor], sequences: list[Sequence]) -> Tensor:
         for values, s in zip(logprobs, sequences, strict=True)
     ]
     return sum(losses[1:], start=losses[0])
+
+
+def preference(beta: float, references: Mapping[int, tuple[float, float]]) -> Loss:
+    """Direct preference optimisation: the loss for pairs of answers, each pair a group (chosen, rejected).
+
+    `references` has the summed log-probability of both under the reference, by group; `beta` says how dearly it
+    costs to leave it. Source: Rafailov et al. 2023, "Direct Preference Optimization", equation 7.
+    """
+
+    def loss(logprobs: list[Tensor], sequences: list[Sequence]) -> Tensor:
+        sums: dict[int, list[Tensor]] = {}
+        for values, sequence in zip(logprobs, sequences, strict=True):
+            assert sequence.group is not None, "a preference is a group of two"
+            sums.setdefault(sequence.group, []).append(values.sum())
+        losses: list[Tensor] = []
+        for group, (chosen, rejected) in sums.items():
+            margin = beta * ((chosen - references[group][0]) - (rejected - references[group][1]))
+            losses.append((-margin).logaddexp(margin.new_zeros(())))  # minus the log of the margin's sigmoid
+        return sum(losses[1:], start=losses[0])
+
+    return loss
 
 
 def _weights(sequence: Sequence) -> list[float]:

@@ -16,7 +16,7 @@ from afina.engine.lora import Shares
 from afina.engine.model import Model
 from afina.engine.prefix_cache import BLOCK, PrefixCache, names
 from afina.engine.types import Finish, Matcher, SamplingParams, Token
-from afina.errors import InvalidRequest, RunFailed
+from afina.errors import FormTooComplex, InvalidRequest, NotFinite
 
 # More rows than this wait for one to end.
 MAX_ROWS = 64
@@ -188,7 +188,8 @@ class Sampler:
         for row, place, token in zip(rows, places, choose(logits, places), strict=True):
             if token is None:
                 self._leave(row)
-                row.deliver(RunFailed(STUCK if place.allowed and not any(place.allowed) else NOT_FINITE))
+                stuck = place.allowed and not any(place.allowed)
+                row.deliver(FormTooComplex(STUCK) if stuck else NotFinite(NOT_FINITE))
                 continue
             row.take(token)
             finish = self._finish(row)

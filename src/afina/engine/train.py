@@ -5,7 +5,7 @@ Each is a generator: at a `yield` the device may go to somebody else. What it re
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ class _Sum:
     loss: float = 0.0
     hits: float = 0.0
     weight: float = 0.0
+    sums: list[float] = field(default_factory=list[float])
 
 
 def forward_backward(
@@ -48,7 +49,7 @@ def forward_backward(
             adapter.discard_gradients()
     adapter.finite &= math.isfinite(tally.loss)
     accuracy = tally.hits / tally.weight if tally.weight else 0.0
-    return LossReport(tally.loss / denominator, accuracy, tally.weight)
+    return LossReport(tally.loss / denominator, accuracy, tally.weight, tuple(tally.sums))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,14 @@ def _learn(model: Model, adapter: Adapter, one: _Pass, tally: _Sum) -> None:
     stream = lay_out(one.batch.sequences, one.micro)
     values, hits = _score(model, adapter, stream)
     members = [one.batch.sequences[i] for i in one.micro.members]
-    loss = one.loss(list(values.split(stream.counts)), members)
+    scores = list(values.split(stream.counts))
+    loss = one.loss(scores, members)
     (loss / one.denominator).backward()
     weights = torch.tensor(stream.weights, device=values.device)
     tally.loss += float(loss.detach())
     tally.hits += float((weights * hits).sum())
     tally.weight += float(weights.sum())
+    tally.sums += torch.stack([score.detach().sum() for score in scores]).tolist()
 
 
 def _score(model: Model, adapter: Adapter | None, stream: Stream) -> tuple[Tensor, Tensor]:

@@ -69,11 +69,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class LossReport:
-    """Loss over the batch's denominator, weighted share of arg-max hits, and the total weight supervised."""
+    """Loss over the batch's denominator, weighted share of arg-max hits, and the total weight supervised.
+
+    `sums` has the summed log-probability of each supervised sequence before the step, in the batch's order of groups.
+    """
 
     mean: float
     accuracy: float
     weight: float
+    sums: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
