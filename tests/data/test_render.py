@@ -220,3 +220,13 @@ def test_one_renderer_serves_many_threads(tiny: Renderer):
     for thread in threads:
         thread.join()
     assert seen == [alone] * 8
+
+
+def test_a_text_without_a_template_begins_a_document(tiny: Renderer):
+    ids = tiny.document("Hi there")
+    assert tiny.beginning == ids[:1] == tiny.document("") and tiny.decode(ids, skip_special=False).endswith(
+        "Hi there"
+    )
+    assert tiny.decode(ids) == "Hi there"
+    spelt = tiny.document("<|im_end|><|endoftext|>")
+    assert tiny.decode(spelt) == "<|im_end|><|endoftext|>" and tiny.stop_ids.isdisjoint(spelt)

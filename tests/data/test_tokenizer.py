@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from afina import base
 from afina.data.render import Renderer
@@ -92,3 +92,13 @@ def test_the_bytes_of_sentencepiece_tokens(tmp_path: Path):
     renderer = Renderer(tmp_path)
     assert [renderer.bytes_of(i) for i in range(1, 6)] == [b"", b"\xc3", b"\xb1", b" a", b"b"]
     assert renderer.vocab_size == 6
+
+
+def test_a_document_begins_as_its_tokenizer_says(tmp_path: Path):
+    tokenizer = Tokenizer(models.WordLevel({"<s>": 0, "a": 1, "<unk>": 2}, unk_token="<unk>"))
+    (tmp_path / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    assert (Renderer(tmp_path).document("a"), Renderer(tmp_path).document("")) == ([1], [])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    assert (Renderer(tmp_path).document("a"), Renderer(tmp_path).document("")) == ([0, 1], [0])

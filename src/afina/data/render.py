@@ -95,6 +95,18 @@ class Renderer:
                 _wording(error, "chat"), cure="choose another base model or rewrite the example"
             ) from None
 
+    def document(self, text: str) -> list[int]:
+        """The ids of a text that begins a document, without a template; control tokens that it spells stay text."""
+        mark = self._tokenizer.mark_for([text])
+        plain = self._tokenizer.marked({"text": text}, mark)["text"]
+        assert isinstance(plain, str)
+        return [*self.beginning, *self._tokenizer.encode(plain, mark=mark, first=True)]
+
+    @property
+    def beginning(self) -> list[int]:
+        """What stands before the text of a document; none with some tokenizers."""
+        return self._tokenizer.beginning
+
     def spells_control(
         self, messages: Sequence[JsonObject], tools: Sequence[JsonObject] | None = None
     ) -> bool:

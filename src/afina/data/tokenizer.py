@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -11,6 +12,7 @@ from afina.data.strict_json import JsonObject, JsonValue
 # Unicode sets these aside for a program's internal use; no interchanged text holds them.
 _NONCHARACTERS = tuple(map(chr, range(0xFDD0, 0xFDF0)))
 _REPLACEMENT = "\ufffd"
+_SEPARATOR = "<|endoftext|>"  # between documents, for those tokenizers that put nothing before a text
 _RAW_BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # what SentencePiece writes for a byte that is no piece
 _MAX_PENDING = 3  # An unfinished character lacks at least one of at most four bytes.
 
@@ -70,6 +72,15 @@ class TextTokenizer:
                 ids += self._plain(part) if first or not self._prefixes_space else self._inner(part)
                 first = False
         return ids
+
+    @cached_property
+    def beginning(self) -> list[int]:
+        """The ids before a document's first: what the tokenizer itself puts there, else its separator, if any."""
+        found = self._tokenizer.encode("a", add_special_tokens=True).ids
+        if lead := found[: found.index(self._plain("a")[0])]:
+            return lead
+        separator = self.id_of(_SEPARATOR)
+        return [] if separator is None else [separator]
 
     def mark_for(self, values: Iterable[JsonValue]) -> str:
         """A character that none of the strings holds; the first of its kind if all are taken."""

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from afina.blobs import sync_folder
 from afina.data.render import Rendered
-from afina.data.report import FileKind, Problem, format_error
+from afina.data.report import FileKind, Format, Problem, format_error
 from afina.errors import CorruptBlob, DataError
 
 _STATS_KEY = "afina.stats"
@@ -78,24 +78,26 @@ def write(
     *,
     max_length: int,
     file: FileKind = "training",
+    format: Format = "chat",
     metadata: Mapping[str, str] | None = None,
 ) -> TokenStats:
-    """Writes the rows of examples in their order, each row cut at its end to `max_length` tokens.
+    """Writes the rows of examples in their order, each cut at its end to `max_length` tokens.
 
     The file is there whole or not at all. Raises `DataError` where truncation leaves nothing of what the
-    assistant says in an example; a row of which nothing is left is dropped while others of it remain.
+    assistant says in an example, or in one of the answers of a preference.
     """
+    cut = _cut_chat if format == "chat" else _cut_preference
     ids, weights, offsets = array("i"), array("B"), array("q", [0])
     count = truncated = 0
     for count, rows in enumerate(examples, 1):
-        kept = [row for row in rows if any(row.weights[:max_length])]
+        kept = cut(rows, max_length)
         if not kept:
             raise _nothing_left(count, max_length, file)
         for row in kept:
-            ids.extend(row.ids[:max_length])
-            weights.extend(row.weights[:max_length])
+            ids.extend(row.ids)
+            weights.extend(row.weights)
             offsets.append(len(ids))
-        truncated += any(len(row.ids) > max_length for row in rows)
+        truncated += sum(len(row.ids) for row in kept) < sum(len(row.ids) for row in rows)
     tensors = {
         "ids": np.array(ids, np.int32),
         "weights": np.array(weights, np.uint8),
@@ -111,6 +113,20 @@ def write(
     )
     _replace(path, save(tensors, {**(metadata or {}), _STATS_KEY: json.dumps(asdict(stats))}))
     return stats
+
+
+def _cut_chat(rows: Sequence[Rendered], max_length: int) -> list[Rendered]:
+    """A row of which nothing is left is dropped while others of its example remain."""
+    cut = [Rendered(row.ids[:max_length], row.weights[:max_length]) for row in rows]
+    return [row for row in cut if any(row.weights)]
+
+
+def _cut_preference(rows: Sequence[Rendered], max_length: int) -> list[Rendered]:
+    """Prompt and answers keep their places: none of them where either answer is gone."""
+    prompt, *answers = rows
+    room = max(0, max_length - len(prompt.ids))
+    cut = [Rendered(row.ids[:room], row.weights[:room]) for row in answers]
+    return [prompt, *cut] if all(any(row.weights) for row in cut) else []
 
 
 def _nothing_left(example: int, max_length: int, file: FileKind) -> DataError:

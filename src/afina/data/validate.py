@@ -3,16 +3,19 @@
 A format is one module with `NAME`, `resembles(row)` and `check(row)`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from afina.data import chat_format
+from afina.data import chat_format, preference_format
 from afina.data.faults import Fault
 from afina.data.jsonl import Line
 from afina.data.messages import Conversation, conversation
 from afina.data.render import Renderer
-from afina.data.report import MAX_KEPT, FileKind, Notice, Problem, Report, Statistics
+from afina.data.report import MAX_KEPT, FileKind, Format, Notice, Problem, Report, Statistics
 from afina.data.strict_json import JsonObject, objects
+
+FORMATS = {"chat": chat_format, "preference": preference_format}
+TRAINED_BY = {"chat": "supervised", "preference": "dpo"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Rules:
     file: FileKind = "training"
     renderer: Renderer | None = None
     kept: int = MAX_KEPT
+    format: Format = "chat"
 
 
 @dataclass
@@ -56,17 +60,19 @@ def validate(lines: Iterable[Line | Problem | Notice], rules: Rules) -> Report:
             tally.add(line)
             continue
         n_examples += 1
-        faults = list(_faults(line.value))
+        faults = list(_faults(line.value, rules.format))
         for fault in faults:
             tally.add(_finding(fault, line.number))
         if all(fault.warning for fault in faults):
-            talk = conversation(line.value)
-            _count(counts, talk)
-            if rules.renderer is not None and rules.renderer.spells_control(talk.messages, talk.tools):
+            talks = _conversations(line.value, rules.format)
+            _count(counts, talks)
+            if rules.renderer is not None and any(
+                rules.renderer.spells_control(talk.messages, talk.tools) for talk in talks
+            ):
                 tally.add(_spelt(line.number))
     return Report(
         file=rules.file,
-        format=chat_format.NAME,
+        format=rules.format,
         n_examples=n_examples,
         n_problems=tally.n_problems,
         n_warnings=tally.n_warnings,
@@ -76,20 +82,25 @@ def validate(lines: Iterable[Line | Problem | Notice], rules: Rules) -> Report:
     )
 
 
-def _faults(row: JsonObject) -> Iterator[Fault]:
-    """A row that was meant for another method is named as such, rather than as a chat without messages."""
-    if chat_format.resembles(row):
-        yield from chat_format.check(row)
-    elif "preferred_output" in row or "non_preferred_output" in row:
-        yield Fault(
-            "$", " is in preference format, expected chat", "train with the method dpo, or convert the file"
-        )
-    elif "prompt" in row and "completion" in row:
+def _faults(row: JsonObject, wanted: Format) -> Iterator[Fault]:
+    """A row that was meant for another method is named as such, rather than as one without its keys."""
+    meant = next((name for name, of in FORMATS.items() if of.resembles(row)), wanted)
+    if FORMATS[wanted].resembles(row):
+        yield from FORMATS[wanted].check(row)
+    elif meant == wanted and "prompt" in row and "completion" in row:
         text = ": Unexpected file format, expected either prompt/completion pairs or chat messages"
         cure = "write the prompt as a user message and the completion as an assistant message"
         yield Fault("$", text, cure)
+    elif meant == wanted:
+        yield from FORMATS[wanted].check(row)
     else:
-        yield from chat_format.check(row)
+        text = f" is in {meant} format, expected {wanted}"
+        yield Fault("$", text, f"train with the method {TRAINED_BY[meant]}, or convert the file")
+
+
+def _conversations(row: JsonObject, format: Format) -> Sequence[Conversation]:
+    """What one checked row says: a conversation, or one for each answer."""
+    return [conversation(row)] if format == "chat" else preference_format.conversations(row)[1:]
 
 
 def _finding(fault: Fault, line: int) -> Problem | Notice:
@@ -106,17 +117,19 @@ def _spelt(line: int) -> Notice:
     )
 
 
-def _count(counts: dict[str, int], talk: Conversation) -> None:
-    characters = sum(_length(message) for message in talk.messages)
-    roles = [message["role"] for message in talk.messages]
+def _count(counts: dict[str, int], talks: Sequence[Conversation]) -> None:
+    """One example's figures, over all that it says."""
+    messages = [message for talk in talks for message in talk.messages]
+    longest = max(sum(_length(message) for message in talk.messages) for talk in talks)
+    roles = [message["role"] for message in messages]
     counts["examples"] += 1
-    counts["messages"] += len(talk.messages)
+    counts["messages"] += len(messages)
     counts["trained_messages"] += sum(
-        message["role"] == "assistant" and message.get("weight", 1) != 0 for message in talk.messages
+        message["role"] == "assistant" and message.get("weight", 1) != 0 for message in messages
     )
-    counts["characters"] += characters
-    counts["longest_characters"] = max(counts["longest_characters"], characters)
-    counts["with_tools"] += bool(talk.tools)
+    counts["characters"] += sum(_length(message) for message in messages)
+    counts["longest_characters"] = max(counts["longest_characters"], longest)
+    counts["with_tools"] += any(bool(talk.tools) for talk in talks)
     counts["without_system"] += "system" not in roles and "developer" not in roles
 
 
