@@ -7,7 +7,6 @@ One file: the standard library and `openai`. The other side is only read; `golde
 from __future__ import annotations
 
 import argparse
-import base64
 import hashlib
 import html
 import json
@@ -22,12 +21,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, count, islice
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
@@ -44,47 +44,45 @@ __version__ = "0.1.0"
 Object = dict[str, Any]  # an object of the API, as it came
 Task = Callable[[], None]
 Answer = TypeVar("Answer")
-part = partial(quote, safe="")  # an id as one part of a path
-
-
-def rows(text: str) -> list[list[str]]:
-    """A table written as text, its cells parted by bars."""
-    return [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
-
+part = partial(quote, safe="", errors="replace")  # an id as one part of a path
 
 # ---- What ends when, what answers cost, why something may be missing: English, then Spanish ---------------------
 
 # as OpenAI's pages said on 22 November 2026, and so the prices: dollars a million tokens in and out, of fine-tunes
-ENDINGS = rows("""
-2026-10-23 | fine-tunes of gpt-4.1-nano stop answering | los modelos afinados de gpt-4.1-nano dejan de responder
-2026-11-30 | evals, their runs and graders end | acaban las evaluaciones, sus ejecuciones y evaluadores
-2027-01-06 | no new fine-tuning jobs, for anyone | nadie puede crear más trabajos de ajuste fino
-2027-01-14 | fine-tunes of gpt-4o and gpt-4.1 stop answering | los afinados de gpt-4o y gpt-4.1 dejan de responder
-""")
-LAST_DAYS = (("gpt-4.1-nano", "2026-10-23"), ("gpt-4.1", "2027-01-14"), ("gpt-4o", "2027-01-14"))
-PRICES = (
-    *(("gpt-4.1-nano", 0.20, 0.80), ("gpt-4.1-mini", 0.80, 3.20), ("gpt-4.1", 3.00, 12.00), ("o4-mini", 4.00, 16.00)),
-    *(("gpt-4o-mini", 0.30, 1.20), ("gpt-4o", 3.75, 15.00), ("gpt-3.5-turbo", 3.00, 6.00)),
+ENDINGS = (
+    ("2026-10-23", "gpt-4.1-nano tunes stop answering", "los afinados de gpt-4.1-nano dejan de responder"),
+    ("2026-11-30", "evals, their runs and graders end", "acaban evaluaciones, ejecuciones y evaluadores"),
+    ("2027-01-06", "no new fine-tuning jobs, for anyone", "no se crean más trabajos de ajuste fino"),
+    ("2027-01-14", "gpt-4o and gpt-4.1 tunes stop answering", "los de gpt-4o y gpt-4.1 dejan de responder"),
 )
-LISTS = {"models": "/models", "files": "/files", "jobs": "/fine_tuning/jobs", "evals": "/evals"}
-LISTS["chats"] = "/chat/completions"
-GAPS = rows("""
-missing | gone from the server: look for a copy of your own | ya no está en el servidor: busque una copia propia
-expired | it has expired: look for a copy of your own | ha caducado: busque una copia propia
-forbidden | the key may not read it: use one that may | la clave no puede leerlo: use otra que pueda
-key | the server refused the key: use a valid one | el servidor rechazó la clave: use una válida
-not_offered | not offered by this server: leave it out (--without) | este servidor no lo ofrece: omítalo (--without)
-refused | the server refused: look for a copy of your own | el servidor se negó: busque una copia propia
-endless | the list never ends, its pages repeat: what came is kept | la lista no acaba: se conserva lo recibido
-differs | not as long as announced: what came is kept; start again | no mide lo anunciado: se conserva; empiece de nuevo
-unreachable | the connection broke again and again: start again | la conexión se cortó siempre: empiece de nuevo
-failing | the server failed again and again: start again later | el servidor falló siempre: empiece más tarde
-busy | the server asks to wait too long: later, with a lower --rate | el servidor hace esperar: luego, con menos --rate
-garbled | the answer cannot be read: start again | la respuesta no se entiende: empiece de nuevo
-quota | the account has no credit left: add some, start again | la cuenta no tiene saldo: añada y empiece de nuevo
-silent | the model answers no more: retrain it | el modelo ya no responde: reentrénelo
-budget | the cap was reached: raise --max-usd or --max-requests | se alcanzó el tope: suba --max-usd o --max-requests
-""")
+TUNES = {
+    "gpt-4.1-nano": ("2026-10-23", 0.20, 0.80),
+    "gpt-4.1-mini": ("2027-01-14", 0.80, 3.20),
+    "gpt-4.1": ("2027-01-14", 3.00, 12.00),
+    "gpt-4o-mini": ("2027-01-14", 0.30, 1.20),
+    "gpt-4o": ("2027-01-14", 3.75, 15.00),
+    "gpt-3.5-turbo": ("", 3.00, 6.00),
+    "o4-mini": ("", 4.00, 16.00),
+}
+UNKNOWN = ("", 0.0, 0.0)
+LISTS = dict(models="/models", files="/files", jobs="/fine_tuning/jobs", evals="/evals", chats="/chat/completions")
+GAPS = {
+    "missing": ("gone there: look for a copy of your own", "ya no está: busque una copia propia"),
+    "expired": ("expired: look for a copy of your own", "caducado: busque una copia propia"),
+    "forbidden": ("the key may not read it: use one that may", "la clave no puede leerlo: use otra"),
+    "key": ("the server refused the key: use a valid one", "el servidor rechazó la clave: use otra"),
+    "not_offered": ("not offered by this server: see --without", "este servidor no lo tiene: vea --without"),
+    "refused": ("the server refused: look for a copy of your own", "rechazado: busque una copia propia"),
+    "endless": ("it never ends: ask who runs the server", "no acaba nunca: pregunte a quien lleva el servidor"),
+    "differs": ("not as long as announced, but kept: start again", "no mide lo anunciado: empiece de nuevo"),
+    "unreachable": ("the connection broke again and again: start again", "sin conexión: empiece de nuevo"),
+    "failing": ("the server failed again and again: start again later", "el servidor falla: vuelva luego"),
+    "busy": ("too many requests: later, with a lower --rate", "demasiadas peticiones: use menos --rate"),
+    "garbled": ("the answer cannot be read: start again", "no se entiende la respuesta: empiece de nuevo"),
+    "quota": ("no credit left: add some, start again", "no queda saldo: añada y empiece de nuevo"),
+    "silent": ("the model answers no more: retrain it", "el modelo ya no responde: reentrénelo"),
+    "budget": ("cap reached: raise --max-usd, --max-requests", "tope alcanzado: suba --max-usd, --max-requests"),
+}
 RETRIED = {"differs", "unreachable", "failing", "busy", "garbled"}
 PASSING = {*RETRIED, "key", "quota"}  # asked for again when an interrupted run goes on
 FATAL, FATAL_IN_A_ROW = {"key", "unreachable", "failing", "quota"}, 8  # so many of them end the run
@@ -93,8 +91,9 @@ TERMINAL = {"succeeded", "failed", "cancelled", "completed", "canceled"}  # of j
 OMITTABLE = ("logprobs", "temperature", "seed", "max_completion_tokens")
 PAGE, MOST_PAGES = 100, 100_000
 LONGEST_WAIT = 600.0  # seconds that a server may ask us to wait
-LARGEST_TABLE = 64 * 1024 * 1024
+LARGEST_ANSWER = 1 << 29  # bytes
 MESSAGE_TOKENS = 16  # more than a template adds to one message
+PART_TOKENS = 128_000  # of an image or a document: a whole context
 
 
 class Refused(Exception):
@@ -109,27 +108,30 @@ class Gap(Exception):
         self.code, self.status, self.said = code, status, said
 
 
-ASKED = re.findall(r"(?:^|\0)--lang[=\0]([^\0]*)", "\0".join(sys.argv[1:]))
-ASKED += [os.environ.get(name, "") for name in ("AFINA_LANG", "LC_ALL", "LC_MESSAGES", "LANG")]
-SPOKEN = "es" if next(filter(None, ASKED), "").lower().startswith("es") else "en"
+LOCALE = next(filter(None, map(os.environ.get, ("AFINA_LANG", "LC_ALL", "LC_MESSAGES", "LANG"))), "")
+LANGUAGE = "es" if LOCALE.lower().startswith("es") else "en"
 
 
 def tell(english: str, spanish: str) -> str:
-    return spanish if SPOKEN == "es" else english
+    return spanish if LANGUAGE == "es" else english
 
 
-def why(code: str) -> str:
-    """Why something is missing, and what to do about it."""
-    return next(tell(*texts) for name, *texts in GAPS if name == code)
-
-
-def say(text: str) -> None:
-    print(clean(text), file=sys.stderr, flush=True)
+def say(text: str, end: str = "\n") -> None:
+    """A line for who started us, in the place of a moving one."""
+    place = "\r\033[K" if sys.stderr.isatty() else ""
+    print(place + clean(text), end=end, file=sys.stderr, flush=True)
 
 
 def clean(text: str) -> str:
     """A server's text for a terminal: without what would steer it."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def inside(answer: Any, kind: type[Answer], *keys: str) -> Answer:
+    """What stands in a server's answer, if it is of that kind; else an empty one."""
+    for key in keys:
+        answer = answer.get(key) if isinstance(answer, dict) else None
+    return answer if isinstance(answer, kind) else kind()
 
 
 # ---- The folder: plain files, and a journal of which of them are whole ------------------------------------------
@@ -143,36 +145,24 @@ class Folder:
 
     def load(self) -> Folder:
         """Read what is there; a folder that is no rescue folder is refused."""
-        try:
+        with suppress(ValueError, KeyError, TypeError):
             if (self.path / "rescue.json").exists():
                 self.about = json.loads((self.path / "rescue.json").read_bytes())
                 self.records = {record["path"]: record for record in self.objects("manifest.jsonl")}
             elif self.path.is_dir() and set(os.listdir(self.path)) - {".lock", ".rescue-tmp"}:
                 self.about = {}
-        except (OSError, ValueError) as error:
-            raise Refused(f"{self.path}: {reason(error)}") from None
-        if self.about.get("format") != 1:
-            raise Refused(f"{self.path}: " + tell("no rescue folder that I know", "no es un rescate que yo conozca"))
-        return self
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Whatever writes does it in here: a disk that takes no more ends the run."""
-        try:
-            yield
-        except OSError as error:
-            cure = tell("what was saved is whole; start again after that", "lo guardado está entero; luego reinicie")
-            raise Refused(f"{self.path}: {reason(error)}; {cure}") from None
+            if self.about["format"] == 1 and isinstance(self.about["pass"], int):
+                return self
+        raise Refused(f"{self.path}: " + tell("no rescue folder that I know", "no es un rescate que yo conozca"))
 
     def hold(self) -> None:
         """Make the folder ours alone, until this process ends; what an interrupted run left half made goes."""
-        with self.writing():
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.held = (self.path / ".lock").open("w")
-            with suppress(ImportError):  # Windows
-                from fcntl import LOCK_EX, LOCK_NB, flock
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.held = (self.path / ".lock").open("w")
+        with suppress(ImportError):  # Windows
+            from fcntl import LOCK_EX, LOCK_NB, flock
 
-                flock(self.held, LOCK_EX | LOCK_NB)
+            flock(self.held, LOCK_EX | LOCK_NB)
         shutil.rmtree(self.path / ".rescue-tmp", ignore_errors=True)
 
     def describe(self, **facts: object) -> None:
@@ -198,16 +188,15 @@ class Folder:
         """Write a file whole; its size and SHA-256. If the size is not `expected`, it is only kept as `.partial`."""
         aside = self.path / ".rescue-tmp" / f"{threading.get_ident()}-{time.monotonic_ns()}"
         try:
-            with self.writing():
-                aside.parent.mkdir(exist_ok=True)
-                with aside.open("wb") as file:
-                    file.writelines(chunks)
-                    file.flush()
-                    os.fsync(file.fileno())
-                size, digest = measure(aside)
-                target = self.path / (name if expected in (None, size) else f"{name}.partial")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(aside, target)
+            aside.parent.mkdir(exist_ok=True)
+            with aside.open("wb") as file:
+                file.writelines(chunks)
+                file.flush()
+                os.fsync(file.fileno())
+            size, digest = measure(aside)
+            target = self.path / (name if expected in (None, size) else f"{name}.partial")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(aside, target)
         finally:
             with suppress(OSError):
                 aside.unlink()
@@ -225,10 +214,9 @@ class Folder:
     def record(self, name: str, facts: Object) -> None:
         """One line more in the journal; it begins with a line end, in case the one before is torn."""
         record = {"path": name, **facts, "pass": self.about["pass"], "at": now()}
-        with self.lock, self.writing():
+        with self.lock, (self.path / "manifest.jsonl").open("ab") as journal:
             self.records[name] = record
-            with (self.path / "manifest.jsonl").open("ab") as journal:
-                journal.write(b"\n" + as_line(record))
+            journal.write(b"\n" + as_line(record))
 
     def miss(self, name: str, gap: Gap, kind: str, ident: str, **facts: object) -> None:
         """Name a gap: what is missing, and why."""
@@ -238,7 +226,7 @@ class Folder:
     def state(self, name: str) -> str:
         return self.records.get(name, {}).get("state", "")
 
-    def done(self, name: str, *, final: bool) -> bool:
+    def done(self, name: str, facts: Object) -> bool:
         """Whether nothing has to be asked for: it is whole by its hash, or known in this pass not to be there."""
         record = self.records.get(name) or {"state": "asked"}
         current = record.get("pass") == self.about["pass"]
@@ -246,7 +234,7 @@ class Folder:
             return current and record["code"] not in PASSING
         size, digest = measure(self.path / name)
         if record["state"] == "asked" and digest:  # it got its name, and we were killed before its line
-            self.record(name, {**record, "state": "saved", "bytes": size, "sha256": digest, "final": final})
+            self.record(name, {**record, **facts, "state": "saved", "bytes": size, "sha256": digest})
             return True
         return (record.get("bytes"), record.get("sha256")) == (size, digest) and (record["final"] or current)
 
@@ -300,9 +288,12 @@ def day(stamp: object) -> str:
     return ""
 
 
-def reason(error: Exception) -> str:
-    """What the system says of a file, never what stands in it."""
-    return (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
+def reason(error: OSError) -> str:
+    """Which file, what the system says of it, and what to do."""
+    said = tell("what was saved is whole; start again after that", "lo guardado está entero; luego reinicie")
+    if isinstance(error, BlockingIOError):
+        said = tell("another run is at work in this folder", "otra ejecución trabaja en esta carpeta")
+    return f"{error.filename or ''} {error.strerror or type(error).__name__}; {said}".strip()
 
 
 # ---- The other side: paced, patient, never for ever -------------------------------------------------------------
@@ -312,15 +303,23 @@ class Api:
     def __init__(self, client: openai.OpenAI, *, rate: float, tries: int, wait: float):
         self.client, self.tries, self.wait = client, max(1, tries), wait
         self.interval = 1 / rate if rate > 0 else 0.0
-        self.stop, self.lock = threading.Event(), threading.Lock()
-        self.next_turn, self.in_a_row = 0.0, 0
-        url = urlsplit(str(client.base_url))  # of which a name and password are not ours to tell
-        self.server = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        self.lock, self.next_turn, self.in_a_row = threading.Lock(), 0.0, 0
+        url = urlsplit(str(client.base_url))  # of which a name, a password or a query are not ours to tell
+        self.server = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}".rstrip("/")
 
     def get(self, path: str, **params: object) -> Object:
         """One object of the API."""
-        options: Any = {"params": params}
-        return self.ask(lambda: as_object(self.client.get(path, cast_to=httpx.Response, options=options).json()))
+        return self.ask(lambda: as_object(json.loads(b"".join(self.read(path, LARGEST_ANSWER, params)))))
+
+    def read(self, path: str, most: float, params: Object | None = None) -> Iterator[bytes]:
+        """The bytes of an answer as they come; one of more than `most` is taken to be without end."""
+        kind: Any = {"cast_to": httpx.Response, "stream": True, "stream_cls": openai.Stream[Any]}
+        with closing(self.client.get(path, options={"params": params or {}}, **kind)) as response:
+            for chunk in response.iter_bytes():
+                most -= len(chunk)
+                if most < 0:
+                    raise Gap("endless")
+                yield chunk
 
     def try_get(self, path: str, **params: object) -> str:
         """Whether there is an answer: the code of the gap, empty where there is none."""
@@ -335,14 +334,6 @@ class Api:
         patience: Any = {"timeout": 300.0}
         answer = as_object(self.client.post(path, cast_to=httpx.Response, body=body, options=patience).json())
         return as_object(answer if isinstance(answer.get("choices"), list) else None)
-
-    def content(self, ident: str) -> Iterator[bytes]:
-        """The bytes of a file, as they come."""
-        with self.client.files.with_streaming_response.content(ident) as response:
-            for chunk in response.iter_bytes(1 << 18):
-                if self.stop.is_set():
-                    raise Refused("stopped")
-                yield chunk
 
     def pages(self, path: str, *, after: str, seen: set[str]) -> Iterator[tuple[list[Object], bool]]:
         """What each page adds to `seen`, and whether there is more; a list that only repeats itself is a gap."""
@@ -366,7 +357,7 @@ class Api:
     def ask(self, once: Callable[[], Answer]) -> Answer:
         """What `once` returns: faults that pass are waited for, up to `tries` attempts; others are gaps at once."""
         faults = (Gap, openai.OpenAIError, httpx.RequestError, httpx.StreamError, ValueError, RecursionError)
-        for tried in range(1, self.tries + 1):
+        for tried in count(1):
             self.take_turn()
             try:
                 answer = once()
@@ -374,42 +365,55 @@ class Api:
                 return answer
             except faults as error:
                 gap, pause = self.judge(error)
-                if gap.code not in RETRIED or tried == self.tries or (pause or 0) > LONGEST_WAIT:
-                    self.in_a_row = self.in_a_row + 1 if gap.code in FATAL else 0
-                    if self.in_a_row < FATAL_IN_A_ROW:
-                        raise gap from None
-                    raise Refused(why(gap.code)) from None  # who answers nobody is not asked a thousand times
-            self.rest(tried, pause)
-        raise AssertionError("the last attempt returns or raises")
+                if gap.code not in RETRIED or tried == self.tries or pause > LONGEST_WAIT:
+                    self.give_up_on(gap)
+                    raise gap from None
+            self.rest(tried, gap, pause)
+
+    def give_up_on(self, gap: Gap) -> None:
+        """Count faults in a row: who answers nobody is not asked a thousand times."""
+        self.in_a_row = self.in_a_row + 1 if gap.code in FATAL else 0
+        if self.in_a_row >= FATAL_IN_A_ROW:
+            self.in_a_row = 0
+            if code := "quota" if gap.code == "quota" else self.closed():
+                raise Refused(f"{self.server}: {tell(*GAPS[code])}")
+
+    def closed(self) -> str:
+        """Why this server answers nobody, as the code of a gap; empty where it answers."""
+        code = ""
+        for name in ("models", "files", "jobs"):
+            code = self.try_get(LISTS[name], limit=1)
+            if code not in FATAL or code == "unreachable":
+                break
+        return code if code in FATAL else ""
 
     def take_turn(self) -> None:
         """Wait for our turn, by the rate and by what the server asked for."""
         with self.lock:
             turn = max(time.monotonic(), self.next_turn)
             self.next_turn = turn + self.interval
-        if self.stop.wait(max(0.0, turn - time.monotonic())):
-            raise Refused("stopped")
+        time.sleep(max(0.0, turn - time.monotonic()))
 
-    def rest(self, tried: int, pause: float | None) -> None:
+    def rest(self, tried: int, gap: Gap, pause: float) -> None:
         """Everybody rests when the server says for how long; else only we do, longer each time."""
-        if pause is not None:
-            with self.lock:
-                self.next_turn = max(self.next_turn, time.monotonic() + pause)
-        elif self.stop.wait(min(self.wait * 2 ** (tried - 1), 60.0) * random.uniform(0.5, 1)):
-            raise Refused("stopped")
+        own = 0.0 if pause else min(self.wait * 2 ** (tried - 1), 60.0) * random.uniform(0.5, 1)
+        if (seconds := round(pause + own)) >= 5:
+            say(tell(f"{gap.code}; again in {seconds} s", f"{gap.code}; de nuevo en {seconds} s"))
+        with self.lock:
+            self.next_turn = max(self.next_turn, time.monotonic() + pause)
+        time.sleep(own)
 
-    def judge(self, error: Exception) -> tuple[Gap, float | None]:
+    def judge(self, error: Exception) -> tuple[Gap, float]:
         """A fault as a gap, and the seconds that the server asked to wait."""
         if isinstance(error, Gap):
-            return error, None
+            return error, 0.0
         if not isinstance(error, openai.APIStatusError):
-            return Gap("garbled" if isinstance(error, (ValueError, RecursionError)) else "unreachable"), None
-        status, body = error.status_code, dict[str, Any](error.body if isinstance(error.body, dict) else {})
-        said = str(body.get("message") or "")
+            return Gap("garbled" if isinstance(error, (ValueError, RecursionError)) else "unreachable"), 0.0
+        status, said, named = error.status_code, inside(error.body, str, "message"), inside(error.body, str, "code")
         code = BY_STATUS.get(status, "failing" if status >= 500 or status in (408, 409) else "refused")
-        if body.get("code") == "insufficient_quota":
+        if named == "insufficient_quota":
             code = "quota"
-        elif code == "missing" and (not said or body.get("code") == "unknown_url"):
+        elif code == "missing" and (not said or named == "unknown_url"):
             code = "not_offered"
         said = "" if code == "key" else self.redact(said)  # a refusal of the key quotes some of it
         return Gap(code, status, said), asked_to_wait(error.response.headers)
@@ -425,14 +429,15 @@ def as_object(answer: object) -> Object:
     return answer
 
 
-def asked_to_wait(headers: Mapping[str, str]) -> float | None:
-    """`retry-after-ms`, or `retry-after` in seconds or as a date; None where nothing sensible was said."""
+def asked_to_wait(headers: Mapping[str, str]) -> float:
+    """`retry-after-ms`, or `retry-after` in seconds or as a date by the server's clock; else 0."""
     for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         with suppress(KeyError, ValueError):
             return max(0.0, float(headers[name]) / unit)
     with suppress(KeyError, ValueError, TypeError, IndexError):
-        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
-    return None
+        until, since = (parsedate_to_datetime(headers[name]) for name in ("retry-after", "date"))
+        return max(0.0, (until - since).total_seconds())
+    return 0.0
 
 
 def connect(options: argparse.Namespace) -> Api:
@@ -448,14 +453,14 @@ def connect(options: argparse.Namespace) -> Api:
             client: openai.OpenAI = openai.AzureOpenAI(**azure, **common)
         else:
             client = openai.OpenAI(base_url=options.base_url, **common)
+        if not re.match("https?://[^/]", str(client.base_url)):
+            raise ValueError
     except (openai.OpenAIError, ValueError, httpx.InvalidURL):
-        raise Refused(tell("that is no address of a server", "esa no es la dirección de un servidor")) from None
-    api, code = Api(client, rate=options.rate, tries=options.tries, wait=options.wait), "key"
-    for name in ("models", "files", "jobs"):
-        if code in ("key", "unreachable"):
-            code = api.try_get(LISTS[name], limit=1)
-    if code in ("key", "unreachable"):
-        raise Refused(f"{api.server}: {why(code)}" + tell("; what was saved is whole", "; lo guardado está entero"))
+        raise Refused(tell("that is no http(s) address", "esa no es una dirección http(s)")) from None
+    api = Api(client, rate=options.rate, tries=options.tries, wait=options.wait)
+    if code := api.closed():
+        whole = tell("what was saved is whole", "lo guardado está entero")
+        raise Refused(f"{api.server}: {tell(*GAPS[code])}; {whole}")
     return api
 
 
@@ -475,13 +480,13 @@ def open_folder(path: Path, api: Api) -> Folder:
 def knows_ours(folder: Folder, api: Api) -> bool:
     """Whether the server knows one of our objects: of whom a key is, servers say in many ways or not at all."""
     paths: list[str] = []
-    for name in ("jobs", "files"):
+    for name in ("jobs", "files", "evals", "chats"):
         stored = folder.objects(f"{name}.jsonl", *folder.pages(f"{name}.jsonl"))
         paths += [f"{LISTS[name]}/{part(item['id'])}" for item in islice(stored, 3)]
     return not paths or any(api.try_get(path) not in ("missing", "not_offered") for path in paths)
 
 
-def run_all(api: Api, what: str, tasks: list[Task], threads: int) -> None:
+def run_all(what: str, tasks: list[Task], threads: int) -> None:
     """All tasks of a round, a few at a time, and how far they are; the first that refuses ends the others."""
     pool, begun, said = ThreadPoolExecutor(max(1, threads)), time.monotonic(), 0.0
     try:
@@ -489,11 +494,8 @@ def run_all(api: Api, what: str, tasks: list[Task], threads: int) -> None:
         for number, future in enumerate(as_completed(futures), 1):
             future.result()
             said = show_progress(f"{what} {number}/{len(tasks)}", begun, said, number / len(tasks))
-    except BaseException:
-        api.stop.set()
-        raise
     finally:
-        pool.shutdown(wait=not api.stop.is_set(), cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def show_progress(line: str, begun: float, said: float, share: float) -> float:
@@ -504,8 +506,7 @@ def show_progress(line: str, begun: float, said: float, share: float) -> float:
     left = round((moment - begun) * (1 / share - 1))
     left = f"{left} s" if left < 100 else f"{left // 60} min" if left < 6000 else f"{left / 3600:.1f} h"
     line += tell(f", {left} left", f", faltan {left}") if share < 1 else ""
-    line = f"\r\033[K{line}" if moving else line
-    print(line, end="" if moving and share < 1 else "\n", file=sys.stderr, flush=True)
+    say(line, end="" if moving and share < 1 else "\n")
     return moment
 
 
@@ -519,29 +520,28 @@ class Rescue:
     threads: int
     names: list[str]
 
-    def run(self, purposes: list[str]) -> None:
+    def run(self) -> None:
         """All three rounds; what cannot be had is named in the folder."""
         self.folder.begin_pass()
         lists = [partial(self.save_list, f"{name}.jsonl", LISTS[name], name, final=False) for name in self.names]
-        run_all(self.api, tell("lists", "listas"), lists, self.threads)
-        run_all(self.api, tell("contents", "contenidos"), list(self.contents(purposes)), self.threads)
-        run_all(self.api, tell("eval items", "elementos"), list(self.rest()), self.threads)
+        run_all(tell("lists", "listas"), lists, self.threads)
+        run_all(tell("contents", "contenidos"), list(self.contents()), self.threads)
+        run_all(tell("eval items", "elementos"), list(self.rest()), self.threads)
         self.folder.compact()
         shutil.rmtree(self.folder.path / "pages", ignore_errors=True)
         self.folder.describe(finished_at=now())
 
-    def contents(self, purposes: list[str]) -> Iterator[Task]:
+    def contents(self) -> Iterator[Task]:
         """What belongs to each thing listed; evals end first, so they come first."""
         for ident in self.idents("evals"):
             name, path = f"evals/{safe(ident)}/runs.jsonl", f"/evals/{part(ident)}/runs"
             yield partial(self.save_list, name, path, ident, final=False)
         for file in self.listed("files"):
-            if not purposes or file.get("purpose") in purposes:
-                yield partial(self.save_content, file)
+            yield partial(self.save_content, file)
         for job in self.listed("jobs"):
             for what in ("events", "checkpoints"):
                 name, path = f"jobs/{safe(job['id'])}/{what}.jsonl", f"{LISTS['jobs']}/{part(job['id'])}/{what}"
-                yield partial(self.save_list, name, path, job["id"], final=job.get("status") in TERMINAL)
+                yield partial(self.save_list, name, path, job["id"], final=inside(job, str, "status") in TERMINAL)
         for ident in self.idents("chats"):
             path = f"{LISTS['chats']}/{part(ident)}/messages"
             yield partial(self.save_list, f"chats/{safe(ident)}.jsonl", path, ident, final=True)
@@ -551,16 +551,16 @@ class Rescue:
         users: dict[str, list[str]] = {}
         for ident in self.idents("evals"):
             for run in self.folder.objects(f"evals/{safe(ident)}/runs.jsonl"):
-                name, final = f"evals/{safe(ident)}/runs/{safe(run['id'])}.jsonl", run.get("status") in TERMINAL
+                name = f"evals/{safe(ident)}/runs/{safe(run['id'])}.jsonl"
                 path = f"/evals/{part(ident)}/runs/{part(run['id'])}/output_items"
-                yield partial(self.save_list, name, path, run["id"], final=final)
-                source = (run.get("data_source") or {}).get("source") or {}
-                users.setdefault(source.get("id") or "", []).append(run["id"])
+                yield partial(self.save_list, name, path, run["id"], final=inside(run, str, "status") in TERMINAL)
+                users.setdefault(inside(run, str, "data_source", "source", "id"), []).append(run["id"])
         for job in self.listed("jobs"):
-            for ident in [job.get("training_file"), job.get("validation_file"), *(job.get("result_files") or [])]:
-                users.setdefault(ident or "", []).append(job["id"])
-        for ident in sorted(users.keys() - {"", *self.idents("files")}) if "files" in self.names else []:
-            yield partial(self.save_unlisted, ident, users[ident])
+            for ident in (job.get("training_file"), job.get("validation_file"), *inside(job, list, "result_files")):
+                users.setdefault(ident if isinstance(ident, str) else "", []).append(job["id"])
+        if "files" in self.names:
+            for ident in sorted(users.keys() - {"", *self.idents("files")}):
+                yield partial(self.save_unlisted, ident, users[ident])
 
     def listed(self, name: str) -> Iterator[Object]:
         return self.folder.objects(f"{name}.jsonl") if name in self.names else iter(())
@@ -570,7 +570,8 @@ class Rescue:
 
     def save_list(self, name: str, path: str, ident: str, *, final: bool) -> None:
         """All pages of a list as one file; those of an unfinished one wait aside, and it goes on after the last."""
-        if self.folder.done(name, final=final):
+        facts = {"source": path, "final": final}
+        if self.folder.done(name, facts):
             return
         pages, last = self.folder.pages(name), list[Object]()
         seen = [item["id"] for item in self.folder.objects(*pages)]
@@ -588,45 +589,34 @@ class Rescue:
                 self.folder.put(f"{name}.partial", map(as_line, self.folder.objects(*pages)))
             return
         items = chain(self.folder.objects(*pages), last)
-        self.folder.store(name, map(as_line, items), {"source": path, "final": final})
+        self.folder.store(name, map(as_line, items), facts)
 
     def save_content(self, file: Object) -> None:
-        """The bytes of one file, as many as its object says; a result table in base64 is decoded beside."""
+        """The bytes of one file, as many as its object says."""
         name, source = f"files/{safe(file['id'])}/content", f"/files/{part(file['id'])}/content"
-        facts, expected = {"source": source, "final": True}, file.get("bytes")
-        if not self.folder.done(name, final=True):
+        facts, size = {"source": source, "final": True}, inside(file, int, "bytes")
+        most = 2 * size + (1 << 20) if size else inf
+        if not self.folder.done(name, facts):
             try:
-                self.api.ask(lambda: self.folder.store(name, self.api.content(file["id"]), facts, expected))
+                self.api.ask(lambda: self.folder.store(name, self.api.read(source, most), facts, size or None))
             except Gap as gap:
                 since, expires = day(file.get("created_at")), day(file.get("expires_at"))
                 if gap.code in ("missing", "refused") and "" < expires <= day(time.time()):
                     gap.code, since = "expired", expires
-                self.folder.miss(name, gap, "file", file["id"], filename=file.get("filename"), date=since)
-        table = f"files/{safe(file['id'])}/table.csv"
-        wanted = file.get("purpose") == "fine-tune-results" and self.folder.state(name) == "saved"
-        if wanted and not self.folder.done(table, final=True) and (decoded := table_in(self.folder.path / name)):
-            self.folder.store(table, [decoded], {"source": name, "final": True})
+                self.folder.miss(name, gap, "file", file["id"], filename=inside(file, str, "filename"), date=since)
 
     def save_unlisted(self, ident: str, users: list[str]) -> None:
         """A file by its id alone; where it is gone, the gap says who needed it, and since when."""
         name, source = f"files/{safe(ident)}/file.json", f"/files/{part(ident)}"
-        if not self.folder.done(name, final=True):
+        facts = {"source": source, "final": True}
+        if not self.folder.done(name, facts):
             try:
-                self.folder.store(name, [as_line(self.api.get(source))], {"source": source, "final": True})
+                self.folder.store(name, [as_line(self.api.get(source))], facts)
             except Gap as gap:
                 since = [day(job.get("created_at")) for job in self.folder.objects("jobs.jsonl") if job["id"] in users]
                 self.folder.miss(name, gap, "file", ident, used_by=sorted(users), date=min(since, default=""))
         if self.folder.state(name) == "saved":
             self.save_content({**next(self.folder.objects(name)), "id": ident})
-
-
-def table_in(path: Path) -> bytes:
-    """The CSV inside base64 text, as OpenAI gives out results; empty where the content is anything else."""
-    with suppress(ValueError):
-        if path.stat().st_size <= LARGEST_TABLE:
-            table = base64.b64decode(b"".join(path.read_bytes().split()), validate=True)
-            return table if "," in table.decode().split("\n", 1)[0] else b""
-    return b""
 
 
 # ---- goldens ----------------------------------------------------------------------------------------------------
@@ -646,8 +636,10 @@ class Question(NamedTuple):
     @property
     def most(self) -> float:
         """The dollars that it can cost: a token is a byte at least, and no more come out than were asked for."""
-        messages, (per_in, per_out) = self.body["messages"], fitting(PRICES, self.model, (0.0, 0.0))
+        messages, (_last, per_in, per_out) = self.body["messages"], fate_of(self.model)
         tokens = len(as_line([messages, self.body.get("tools")])) + MESSAGE_TOKENS * len(messages)
+        contents = [m["content"] for m in messages if isinstance(m.get("content"), list)]
+        tokens += PART_TOKENS * sum(inside(piece, str, "type") != "text" for content in contents for piece in content)
         return (tokens * per_in + self.body["max_completion_tokens"] * per_out) / 1e6
 
 
@@ -655,6 +647,7 @@ class Goldens:
     """Answers of models to prompts, within caps over all runs of a folder: set aside first, then spent."""
 
     def __init__(self, api: Api, folder: Folder, *, usd: float, requests: float):
+        self.facts: Object = {"source": LISTS["chats"], "final": True}
         self.api, self.folder, self.lock = api, folder, threading.Lock()
         spent = [record for name, record in folder.records.items() if name.startswith("goldens/")]
         self.usd_left = usd - sum(record.get("usd", 0) for record in spent)
@@ -664,13 +657,13 @@ class Goldens:
 
     def run(self, questions: list[Question], threads: int) -> None:
         """Ask what was not asked yet; what is missing in the end is one gap a model."""
-        unasked = [question for question in questions if not self.folder.done(question.name, final=True)]
+        unasked = [question for question in questions if not self.folder.done(question.name, self.facts)]
         most = f"{sum(question.most for question in unasked):.4f}"
         say(tell(f"{len(unasked)} answers, at most ${most}", f"{len(unasked)} respuestas, como mucho {most} $"))
-        if unasked and (self.requests_left < 1 or self.usd_left < min(question.most for question in unasked)):
+        if unasked and not (self.requests_left >= 1 and self.usd_left >= min(question.most for question in unasked)):
             raise Refused(tell("the budget is too small for one answer", "el tope no da ni para una respuesta"))
         tasks: list[Task] = [partial(self.answer, question) for question in unasked]
-        run_all(self.api, tell("answers", "respuestas"), tasks, threads)
+        run_all(tell("answers", "respuestas"), tasks, threads)
         for model in {question.model for question in questions}:
             missing = sum(q.model == model and self.folder.state(q.name) != "saved" for q in questions)
             gap = self.gaps.get(model, Gap("unreachable"))
@@ -679,21 +672,23 @@ class Goldens:
 
     def answer(self, question: Question) -> None:
         """Ask until answered, without the settings that the server refuses. A model that is gone is asked once."""
-        omitted = self.omitted.setdefault(question.model, set())
+        omitted = set(self.omitted.get(question.model, ()))
         while question.model not in self.gaps or self.gaps[question.model].code != "silent":
             body = {key: value for key, value in question.body.items() if key not in omitted}
             if "max_completion_tokens" in omitted:
                 body["max_tokens"] = question.body["max_completion_tokens"]
             try:
-                return self.keep(question, body, *self.api.ask(partial(self.attempt, question, body)))
+                self.keep(question, body, *self.api.ask(partial(self.attempt, question, body)))
+                self.omitted[question.model] = omitted
+                return
             except Gap as gap:
                 refused = {key for key in body for name in OMITTABLE if name in key and name in gap.said}
                 refused = refused or {key for key in body if "logprobs" in key}  # the least common, where none is named
-                omitted |= refused if gap.status == 400 else set()
+                omitted |= refused
                 if gap.status != 400 or not refused:
                     gap.code = "silent" if gap.code in ("missing", "not_offered", "expired") else gap.code
                     self.gaps[question.model] = gap
-                    return None
+                    return
 
     def attempt(self, question: Question, body: Object) -> tuple[Object, float]:
         """One request, in the journal before it leaves: a killed run must not forget what it may have spent."""
@@ -718,23 +713,27 @@ class Goldens:
 
     def keep(self, question: Question, body: Object, response: Object, seconds: float) -> None:
         """The answer beside its request; what was set aside becomes what it cost."""
-        usage = as_object(response.get("usage") or {})
-        tokens = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-        prices = fitting(PRICES, question.model, (0.0, 0.0))
-        usd = sum(count * price for count, price in zip(tokens, prices)) / 1e6
+        usage = response.get("usage")
+        usd = question.most  # where the server does not say what it took
+        if isinstance(usage, dict):
+            _last, per_in, per_out = fate_of(question.model)
+            usd = (
+                inside(usage, int, "prompt_tokens") * per_in + inside(usage, int, "completion_tokens") * per_out
+            ) / 1e6
         self.charge(question, usd - question.most, 0)
         about = {"model": question.model, "prompt_id": question.prompt, "sample": question.sample, "asked_at": now()}
-        took = {"latency_seconds": round(seconds, 3), "usd": usd, "omitted": sorted(self.omitted[question.model])}
+        omitted = sorted(question.body.keys() - body.keys())
+        took = {"latency_seconds": round(seconds, 3), "usd": usd, "omitted": omitted}
         spent = {key: self.folder.records[question.name][key] for key in ("usd", "requests")}
         golden = as_line({**about, **took, "request": body, "response": response})
-        self.folder.store(question.name, [golden], {"source": LISTS["chats"], "final": True, **spent})
+        self.folder.store(question.name, [golden], {**self.facts, **spent})
 
 
-def questions_of(options: argparse.Namespace, models: list[str]) -> list[Question]:
+def questions_of(options: argparse.Namespace, prompts: Mapping[str, Object], models: list[str]) -> list[Question]:
     """First samples first, so that a small budget buys something of everything."""
     settings = {"temperature": options.temperature, "max_completion_tokens": options.max_tokens, "store": False}
     settings |= {"logprobs": True, "top_logprobs": 5}
-    prompts, questions = read_prompts(options.prompts, options.system), list[Question]()
+    questions: list[Question] = []
     for sample in range(options.samples):
         for ident, prompt in prompts.items():
             body = {**prompt, **settings, "seed": options.seed + sample}
@@ -748,19 +747,22 @@ def read_prompts(path: Path, system: str) -> dict[str, Object]:
     try:
         for line in path.read_bytes().splitlines():
             number += 1
+            if not line.strip():
+                continue
             row = json.loads(line)
+            json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair cannot be sent
             first = [{"role": "system", "content": row.get("system") or system}]
             sound = isinstance(row["id"], str) and row["id"] not in prompts and row["messages"]
             if not sound or not all(isinstance(message["role"], str) for message in row["messages"]):
                 raise ValueError
             messages = (first if first[0]["content"] else []) + row["messages"]
             prompts[row["id"]] = {"messages": messages, **({"tools": row["tools"]} if row.get("tools") else {})}
-    except OSError as error:
-        raise Refused(f"{path}: {reason(error)}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         about = tell("must be, with an id of its own,", "debe ser, con su propio id,")
         shape = '{"id": "...", "messages": [{"role": "...", "content": "..."}]}'
         raise Refused(f"{path}:{number}: {about} {shape}") from None
+    if not prompts:
+        raise Refused(f"{path}: {tell('holds no prompts', 'no tiene preguntas')}")
     return prompts
 
 
@@ -768,33 +770,39 @@ def read_prompts(path: Path, system: str) -> dict[str, Object]:
 def tunes_of(found: Mapping[str, Iterable[Object]]) -> list[tuple[str, Object, Object]]:
     """Every fine-tune by its name, as the models have it and as the jobs have it; either may be empty."""
     listed = {model["id"]: model for model in found["models"] if model["id"].startswith("ft:")}
-    made_by = {str(job["fine_tuned_model"]): job for job in found["jobs"] if job.get("fine_tuned_model")}
+    made_by = {
+        inside(job, str, "fine_tuned_model"): job for job in found["jobs"] if inside(job, str, "fine_tuned_model")
+    }
     names = sorted({*made_by, *(name for name in listed if ":ckpt-" not in name)})
     return [(name, listed.get(name, {}), made_by.get(name, {})) for name in names]
 
 
-def fitting(table: Iterable[tuple[Any, ...]], model: str, otherwise: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The rest of the first row that is named as the model's base, with or without a date."""
+def fate_of(model: str) -> tuple[str, float, float]:
+    """The row of TUNES for a model's base, which may have a date after its name."""
     base = model.split(":")[1] if model.startswith("ft:") else model
-    return next((row[1:] for row in table if f"{base}-".startswith(f"{row[0]}-")), otherwise)
+    return next((row for name, row in TUNES.items() if f"{base}-".startswith(f"{name}-")), UNKNOWN)
 
 
 def until(when: str, today: date) -> str:
     """A date with the days that are left; the server may have said it, so it may be none."""
-    if not re.fullmatch(r"20\d\d-[01]\d-[0-3]\d", when):
+    try:
+        days = (date.fromisoformat(when) - today).days
+    except ValueError:
         return tell("no date known", "sin fecha conocida")
-    days = (date.fromisoformat(when) - today).days
     return f"{when}, " + (tell(f"{days} days left", f"quedan {days} días") if days >= 0 else tell("over", "ya pasó"))
 
 
-def overview(found: Mapping[str, list[Object]], today: date, fate: Callable[[Object], str]) -> dict[str, Any]:
-    """Tables by their titles: what ends when, all fine-tunes with their fate, and everything else counted."""
+def overview(found: dict[str, list[Object]], today: date, sources: set[str]) -> dict[str, Any]:
+    """Tables by their titles: what ends when, all fine-tunes and whether their training files are among `sources`."""
     tunes: list[Any] = []
     for name, model, job in tunes_of(found):
-        owner = model.get("owned_by") or job.get("organization_id") or ""
-        last = model.get("shutdown_date") or fitting(LAST_DAYS, job.get("model") or name, ("",))[0]
+        owner = inside(model, str, "owned_by") or inside(job, str, "organization_id")
+        last = inside(model, str, "shutdown_date") or fate_of(inside(job, str, "model") or name)[0]
+        fate = tell("NO REPLACEMENT: its training file is missing", "SIN REEMPLAZO: falta su archivo de entrenamiento")
+        if inside(job, str, "training_file") in sources:
+            fate = tell("retrain from its training file", "reentrenar con su archivo de entrenamiento")
         made = day(job.get("created_at") or model.get("created"))
-        tunes.append((name, owner, job.get("id", ""), made, until(last, today), fate(job)))
+        tunes.append((name, owner, job.get("id", ""), made, until(last, today), fate))
     return {
         tell("What ends", "Qué acaba"): [(until(when, today), tell(*what)) for when, *what in ENDINGS],
         tell("Fine-tuned models", "Modelos afinados"): tunes,
@@ -806,9 +814,9 @@ def counted(name: str, items: list[Object]) -> tuple[str, ...]:
     """How many there are, of which kinds, how large, and when the first of them expire."""
     key = {"files": "purpose", "jobs": "status", "models": "owned_by", "chats": "model"}.get(name, "object")
     kinds = [f"{count} {kind}" for kind, count in Counter(str(item.get(key)) for item in items).most_common(9)]
-    size = sum(item.get("bytes") or 0 for item in items)
+    size = sum(inside(item, int, "bytes") for item in items)
     expiring = sorted(filter(None, (day(item.get("expires_at")) for item in items)))
-    kinds += [f"{size / 1e6:.1f} MB"] if size else []
+    kinds += [f"{size // 10**6} MB"] if size else []
     kinds += [tell("expiring: ", "caducan: ") + f"{len(expiring)}, {expiring[0]}..."] if expiring else []
     return name, str(len(items)), ", ".join(kinds)
 
@@ -828,16 +836,18 @@ def write_report(folder: Folder, today: date) -> None:
     found = {name: list(folder.objects(f"{name}.jsonl")) for name in LISTS}
     found["goldens"] = [{"object": name.split("/")[1]} for name in saved if name.startswith("goldens/")]
     gaps = [gap_row(gap) for gap in folder.gaps()]
+    wanted = {inside(job, str, "training_file") for job in found["jobs"]}
+    sources = {ident for ident in wanted if f"files/{safe(ident)}/content" in saved}
     tables = {tell("What to do next", "Qué hacer ahora"): list(next_steps(folder, found))}
-    tables |= {tell("Gaps", "Faltan") + f": {len(gaps)}": gaps}
-    tables |= overview(found, today, partial(fate_in, folder))
-    about = f"{folder.about.get('server')}, {today}: {len(saved)} files, {sum(saved.values())} bytes"
+    tables |= {tell("Gaps", "Faltan") + f": {len(gaps)}": gaps, **overview(found, today, sources)}
+    files = f"{len(saved)} {tell('files', 'archivos')}, {sum(saved.values())} bytes"
+    about = f"{folder.about.get('server')}, {today}: {files}"
     body = ""
     for title, table in tables.items():
         cells = ("".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in table)
         body += f"<h2>{html.escape(title)}</h2><table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
     title = tell("What was rescued", "Lo que se rescató")
-    page = HTML.format(lang=SPOKEN, title=title, about=html.escape(about), body=body)
+    page = HTML.format(lang=LANGUAGE, title=title, about=html.escape(about), body=body)
     folder.put("report.html", [page.encode("utf-8", "replace")])
 
 
@@ -845,14 +855,7 @@ def gap_row(gap: Object) -> tuple[str, ...]:
     """What is missing, who needed it, why and what helps, since when, and what the server said."""
     what = " ".join(str(gap.get(key) or "") for key in ("kind", "id", "filename", "missing"))
     said = f"{gap['status'] or ''} {gap['said']}"
-    return what, ", ".join(gap.get("used_by", [])), why(gap["code"]), gap.get("date") or gap["at"][:10], said
-
-
-def fate_in(folder: Folder, job: Object) -> str:
-    """Whether a model can be retrained from what the folder holds."""
-    if folder.state(f"files/{safe(str(job.get('training_file')))}/content") == "saved":
-        return tell("retrain from its training file", "reentrenar con su archivo de entrenamiento")
-    return tell("NO REPLACEMENT: its training file is missing", "SIN REEMPLAZO: falta su archivo de entrenamiento")
+    return what, ", ".join(gap.get("used_by", [])), tell(*GAPS[gap["code"]]), gap.get("date") or gap["at"][:10], said
 
 
 def next_steps(folder: Folder, found: Mapping[str, list[Object]]) -> Iterator[tuple[str, str]]:
@@ -869,61 +872,14 @@ def next_steps(folder: Folder, found: Mapping[str, list[Object]]) -> Iterator[tu
 
 
 # ---- The command ------------------------------------------------------------------------------------------------
-
-COMMANDS = rows("""
-inventory | show what there is, and until when; writes nothing | mostrar qué hay y hasta cuándo; no escribe nada
-save | save everything; started again, it goes on | guardarlo todo; iniciado de nuevo, continúa
-goldens | keep the answers of your models to your prompts | guardar las respuestas de sus modelos a sus preguntas
-report | write report.html once more; asks nobody | escribir report.html otra vez; no pregunta a nadie
-""")
-OPTIONS = rows("""
-isgr | --lang | lang | | language | idioma
-sgr | --folder | path | rescued | where to save | dónde guardar
-isg | --base-url | str | | any server with OpenAI's API | cualquier servidor con la API de OpenAI
-isg | --azure-endpoint | str | | an Azure resource; its key: AZURE_OPENAI_API_KEY | un recurso de Azure
-isg | --api-version | str | 2024-10-21 | of Azure | de Azure
-isg | --rate | float | 10 | requests a second; 0: no limit | peticiones por segundo; 0: sin límite
-isg | --tries | int | 8 | attempts for each request | intentos por petición
-isg | --wait | float | 0.5 | seconds before the second attempt, then doubled | segundos hasta repetir; se doblan
-isg | --threads | int | 4 | requests at once | peticiones a la vez
-is | --without | name | | leave this out | omitir esto
-s | --purpose | list | | only files of this purpose | solo archivos de este propósito
-g | --prompts | path | | lines of {"id", "messages"} | líneas de {"id", "messages"}
-g | --model | list | | these models instead of all fine-tunes | estos modelos en vez de todos los afinados
-g | --samples | int | 1 | answers to each prompt | respuestas a cada pregunta
-g | --system | str | | system prompt, where a prompt has none | mensaje de sistema, si la pregunta no lo tiene
-g | --temperature | float | 0 | of the answers | de las respuestas
-g | --max-tokens | int | 512 | of each answer | de cada respuesta
-g | --seed | int | 0 | of the first sample | de la primera muestra
-g | --max-usd | float | | most to spend, over all runs | gasto máximo, de todas las ejecuciones
-g | --max-requests | int | | most requests, over all runs | peticiones como mucho, de todas las ejecuciones
-""")
-MANY: Object = {"action": "append", "default": []}
-KINDS: dict[str, Object] = {"path": {"type": Path}, "float": {"type": float}, "int": {"type": int}, "list": MANY}
-KINDS.update(name={**MANY, "choices": list(LISTS)}, lang={"choices": ["en", "es"]}, str={})
-
-
-def parser() -> argparse.ArgumentParser:
-    """The commands and their options, explained in the language spoken."""
-    about = tell("Save what OpenAI switches off.", "Guarde lo que OpenAI apaga.") + " OPENAI_API_KEY=..."
-    top = argparse.ArgumentParser("afina-rescue", description=about)
-    chosen = top.add_subparsers(dest="command", required=True, metavar=tell("COMMAND", "ORDEN"))
-    for name, *texts in COMMANDS:
-        command = chosen.add_parser(name, help=tell(*texts), description=tell(*texts))
-        for letters, flag, kind, default, *explained in OPTIONS:
-            if name[0] in letters:
-                how: Any = {"default": default or None, **KINDS[kind]}
-                command.add_argument(flag, help=tell(*explained), **how)
-    return top
-
-
 def inventory(options: argparse.Namespace, today: date) -> int:
     """Everything listed is shown, nothing is written."""
     api = connect(options)
     found, gaps = take_inventory(api, [name for name in LISTS if name not in options.without])
-    for title, table in overview(found, today, lambda _job: tell("NO REPLACEMENT", "SIN REEMPLAZO")).items():
+    for title, table in overview(found, today, {file["id"] for file in found["files"]}).items():
         print(f"\n{title}", *("  " + clean("  ".join(row)) for row in table), sep="\n")
-    print(*(f"! {name}: {why(gap.code)}" for name, gap in gaps.items()), sep="\n")
+    for name, gap in gaps.items():
+        print(f"! {name}: {tell(*GAPS[gap.code])}")
     return 1 if gaps else 0
 
 
@@ -943,22 +899,26 @@ def save(options: argparse.Namespace, today: date) -> int:
     """Everything into the folder, and the report."""
     api = connect(options)
     folder = open_folder(options.folder, api)
-    Rescue(api, folder, options.threads, [n for n in LISTS if n not in options.without]).run(options.purpose)
+    Rescue(api, folder, options.threads, [n for n in LISTS if n not in options.without]).run()
     return report(options, today)
 
 
 def goldens(options: argparse.Namespace, today: date) -> int:
     """Answers within a budget into the folder, and the report."""
-    if not options.prompts or not (options.max_usd or options.max_requests):
-        raise Refused("--prompts, --max-usd / --max-requests: " + tell("missing", "faltan"))
-    api = connect(options)
+    if options.samples < 1 or options.max_tokens < 1:
+        raise Refused("--samples, --max-tokens: >= 1")
+    counted = options.max_requests < inf
+    if options.max_usd == inf and not counted:
+        raise Refused("--max-usd, --max-requests: " + tell("give one of them", "dé uno de ellos"))
+    prompts, api = read_prompts(options.prompts, options.system), connect(options)
     folder = open_folder(options.folder, api)
-    models = options.model or [name for name, _model, _job in tunes_of(take_inventory(api, ["models", "jobs"])[0])]
-    unknown = [model for model in models if not options.max_requests and not fitting(PRICES, model, ())]
+    tunes = [] if options.model else tunes_of(take_inventory(api, ["models", "jobs"])[0])
+    models = list(dict.fromkeys(options.model)) or [name for name, _model, _job in tunes]
+    unknown = [model for model in models if not counted and fate_of(model) is UNKNOWN]
     if unknown or not models:
         raise Refused(tell("no price, give --max-requests: ", "sin precio, dé --max-requests: ") + ", ".join(unknown))
-    caps = Goldens(api, folder, usd=options.max_usd or float("inf"), requests=options.max_requests or float("inf"))
-    caps.run(questions_of(options, models), options.threads)
+    caps = {"usd": options.max_usd, "requests": options.max_requests}
+    Goldens(api, folder, **caps).run(questions_of(options, prompts, models), options.threads)
     return report(options, today)
 
 
@@ -973,19 +933,63 @@ def report(options: argparse.Namespace, today: date) -> int:
     return 1 if gaps else 0
 
 
+COMMANDS: Any = (
+    (inventory, "show what there is, until when; writes nothing", "mostrar qué hay y hasta cuándo; no escribe nada"),
+    (save, "save everything; started again, it goes on", "guardarlo todo; iniciado de nuevo, continúa"),
+    (goldens, "keep your models' answers to your prompts", "guardar respuestas de sus modelos a sus preguntas"),
+    (report, "write report.html once more; asks nobody", "escribir report.html otra vez; no pregunta a nadie"),
+)
+MANY = {"action": "append", "default": []}
+OPTIONS: Any = (  # first the letters with which the commands begin that have it
+    ("sgr", "--folder", {"type": Path, "default": Path("rescued")}, "where to save", "dónde guardar"),
+    ("isg", "--base-url", {}, "any server with OpenAI's API", "cualquier servidor con la API de OpenAI"),
+    ("isg", "--azure-endpoint", {}, "an Azure resource; its key: AZURE_OPENAI_API_KEY", "un recurso de Azure"),
+    ("isg", "--api-version", {"default": "2024-10-21"}, "of Azure", "de Azure"),
+    ("isg", "--rate", {"type": float, "default": 10.0}, "requests a second; 0: no limit", "peticiones por segundo"),
+    ("isg", "--tries", {"type": int, "default": 8}, "attempts for each request", "intentos por petición"),
+    ("isg", "--wait", {"type": float, "default": 0.5}, "seconds to the second attempt", "segundos hasta repetir"),
+    ("isg", "--threads", {"type": int, "default": 4}, "requests at once", "peticiones a la vez"),
+    ("is", "--without", {**MANY, "choices": list(LISTS)}, "leave this out", "omitir esto"),
+    ("g", "--prompts", {"type": Path, "required": True}, 'lines of {"id", "messages"}', 'líneas de {"id", "messages"}'),
+    ("g", "--model", MANY, "this model instead of all fine-tunes", "este modelo en vez de todos los afinados"),
+    ("g", "--samples", {"type": int, "default": 1}, "answers to each prompt", "respuestas a cada pregunta"),
+    ("g", "--system", {"default": ""}, "system prompt, where a prompt has none", "mensaje de sistema, si falta"),
+    ("g", "--temperature", {"type": float, "default": 0.0}, "of the answers", "de las respuestas"),
+    ("g", "--max-tokens", {"type": int, "default": 512}, "of each answer", "de cada respuesta"),
+    ("g", "--seed", {"type": int, "default": 0}, "of the first sample", "de la primera muestra"),
+    ("g", "--max-usd", {"type": float, "default": inf}, "most to spend, over all runs", "gasto máximo en total"),
+    ("g", "--max-requests", {"type": int, "default": inf}, "most of them, over all runs", "peticiones en total"),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options, explained in the language spoken."""
+    about = tell("Save what OpenAI switches off.", "Guarde lo que OpenAI apaga.") + " OPENAI_API_KEY=..."
+    top = argparse.ArgumentParser("afina-rescue", description=about)
+    commands = top.add_subparsers(required=True, metavar=tell("COMMAND", "ORDEN"))
+    for run, *texts in COMMANDS:
+        command = commands.add_parser(run.__name__, help=tell(*texts), description=tell(*texts))
+        command.set_defaults(run=run)
+        for letters, flag, settings, *explained in OPTIONS:
+            if run.__name__[0] in letters:
+                command.add_argument(flag, help=tell(*explained), **settings)
+    return top
+
+
 def main() -> None:
     """0: all is saved; 1: there are gaps; 2: refused, or stopped by what a line says; 130: interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.stdout.reconfigure(errors="replace")  # a name may hold what a terminal cannot
     options = parser().parse_args()
     try:
-        code = globals()[options.command](options, datetime.now(timezone.utc).date())
-    except Refused as refusal:
-        say(f"afina-rescue: {refusal}")
+        code = options.run(options, datetime.now(timezone.utc).date())
+        sys.stdout.flush()
+    except (Refused, OSError) as error:
+        say(f"afina-rescue: {reason(error) if isinstance(error, OSError) else error}")
         code = 2
     except KeyboardInterrupt:
         say(tell("interrupted; start again to go on", "interrumpido; empiece de nuevo para seguir"))
         code = 130
-    sys.stdout.flush()
     os._exit(code)  # not waiting for threads that listen to a slow server: the folder is whole at any moment
 
 

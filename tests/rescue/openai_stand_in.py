@@ -111,9 +111,9 @@ class Playing(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        path, query = unquote(url.path.removeprefix("/v1")), {k: v[0] for k, v in parse_qs(url.query).items()}
+        path, query = unquote(self.place()), {k: v[0] for k, v in parse_qs(url.query).items()}
         self.server.count("GET", path, query)
-        if self.headers.get("authorization") != f"Bearer {self.server.key}":
+        if self.server.key not in (self.headers.get("api-key"), self.headers.get("authorization", "")[7:]):
             leaky = f"Incorrect API key provided: {self.headers.get('authorization')}"
             return self.fail(401, {**MISSING, "message": leaky, "code": "invalid_api_key"})
         if path in self.server.account.refused:
@@ -132,10 +132,14 @@ class Playing(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.count("POST", self.path.removeprefix("/v1"), {})
+        self.server.count("POST", self.place(), {})
         self.server.posted.append(request)
         status, body = self.server.chat(request)
         self.answer(status, json.dumps(body).encode())
+
+    def place(self) -> str:
+        """The path below where the API begins, at OpenAI or at Azure."""
+        return urlsplit(self.path).path.removeprefix("/v1").removeprefix("/openai")
 
     def fail(
         self, status: int, error: Mapping[str, object], headers: Mapping[str, str] | None = None
@@ -234,6 +238,7 @@ class Tool:
 
     def __init__(self, server: OpenAI, folder: Path):
         self.server, self.folder = server, folder
+        self.whom: tuple[str, ...] = ("--base-url", server.url)
         self.environment = {
             "PATH": os.environ["PATH"],
             "OPENAI_API_KEY": KEY,
@@ -243,9 +248,7 @@ class Tool:
         }
 
     def start(self, command: str, *options: str, **popen: Any) -> "subprocess.Popen[str]":
-        quick = (
-            ["--base-url", self.server.url, "--rate", "0", "--wait", "0.01"] if command != "report" else []
-        )
+        quick = [*self.whom, "--rate", "0", "--wait", "0.01"] if command != "report" else []
         where = [] if command == "inventory" else ["--folder", str(self.folder)]
         return subprocess.Popen(
             [sys.executable, str(PROGRAM), command, *quick, *where, *options],

@@ -126,6 +126,36 @@ def test_no_credit_left(openai: OpenAI, tool: Tool, prompts: str) -> None:
     assert len(openai.posted) == 3
 
 
+def test_a_prompt_that_is_refused_costs_the_others_no_log_probabilities(
+    openai: OpenAI, tool: Tool, prompts: str
+) -> None:
+    def choosy(request: Object) -> tuple[int, Object]:
+        too_long = "¿0?" in request["messages"][-1]["content"]
+        return (400, {"error": {**MISSING, "message": "too long"}}) if too_long else answer(request)
+
+    openai.chat = choosy
+    assert tool.run("goldens", "--prompts", prompts, "--max-usd", "1", "--threads", "1").code == 1
+    assert [golden["omitted"] for golden in kept(tool)] == [[], []]
+
+
+def test_an_answer_without_usage_is_counted_in_full(openai: OpenAI, tool: Tool, prompts: str) -> None:
+    openai.chat = lambda request: (200, {"choices": [{"index": 0}]})
+    assert tool.run("goldens", "--prompts", prompts, "--max-usd", "1").code == 0
+    assert all(golden["usd"] > 512 * 1.20 / 1e6 for golden in kept(tool))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--max-usd", "0"], ["--max-usd", "nan"], ["--max-requests", "0"], ["--max-usd", "1", "--samples", "0"]],
+)
+def test_a_budget_or_a_number_that_cannot_be_asks_nothing(
+    openai: OpenAI, tool: Tool, prompts: str, options: list[str]
+) -> None:
+    done = tool.run("goldens", "--prompts", prompts, *options)
+    assert done.code == 2 and ("too small" in done.output or "--samples" in done.output)
+    assert openai.posted == []
+
+
 @pytest.mark.parametrize("options", [[], ["--max-usd", "1", "--model", "nobody-knows"]])
 def test_without_a_cap_that_holds_nothing_is_asked(
     openai: OpenAI, tool: Tool, prompts: str, options: list[str]

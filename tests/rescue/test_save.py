@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rescue.openai_stand_in import KEY, LONG_AGO, MISSING, PROGRAM, OpenAI, Tool, empty, serving, small
+from rescue.openai_stand_in import KEY, LONG_AGO, MISSING, PROGRAM, OpenAI, Tool, empty, serving, small, tune
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -18,7 +18,8 @@ def files_in(folder: Path) -> dict[str, bytes]:
 def test_everything_is_saved_and_the_key_is_nowhere(openai: OpenAI, tool: Tool) -> None:
     tool.environment["OPENAI_LOG"] = "debug"
     assert tool.run("save").code == 0
-    assert (tool.folder / "files/file-result/table.csv").read_bytes() == b"step,train_loss\n1,0.5\n2,0.25\n"
+    content = (tool.folder / "files/file-result/content").read_bytes()
+    assert content == openai.account.contents["file-result"]
     assert tool.objects("chats/chatcmpl-1.jsonl")[0]["content"] == "¿Qué tal?"
     assert tool.objects("jobs.jsonl") == openai.account.lists["/fine_tuning/jobs"]
     assert {method for method, _path, _after in openai.asked} == {"GET"}
@@ -26,9 +27,11 @@ def test_everything_is_saved_and_the_key_is_nowhere(openai: OpenAI, tool: Tool) 
     assert tool.gaps() == {}
 
 
-def test_inventory_writes_nothing_and_names_what_ends(tool: Tool) -> None:
+def test_inventory_writes_nothing_and_names_what_ends(openai: OpenAI, tool: Tool) -> None:
+    tune(openai.account, 2, training_file="file-deleted")
     done = tool.run("inventory")
     assert done.code == 0
+    assert "retrain from its training file" in done.output
     assert (
         "ft:gpt-4o-mini-2024-07-18:clinic::00000001  clinic  ftjob-001  2025-06-15  2027-01-14" in done.output
     )
@@ -82,8 +85,7 @@ def test_what_may_not_be_read_is_a_gap_and_the_rest_goes_on(openai: OpenAI, tool
 
 
 def test_what_is_not_wanted_is_not_asked_for(openai: OpenAI, tool: Tool) -> None:
-    assert tool.run("save", "--without", "evals", "--without", "chats", "--purpose", "fine-tune").code == 0
-    assert tool.run("save", "--without", "files", "--without", "chats", "--without", "evals").code == 0
+    assert tool.run("save", "--without", "evals", "--without", "chats", "--without", "files").code == 0
     asked = {path for _method, path, _after in openai.asked}
     assert asked & {"/evals", "/chat/completions", "/files/file-result/content"} == set()
 
@@ -170,11 +172,10 @@ def test_the_report_stands_alone_and_speaks_spanish(tool: Tool) -> None:
     assert not re.search(r"(src|href)=|https?://(?!127\.0\.0\.1)|@import|url\(", page)
 
 
-@pytest.mark.parametrize(
-    ("options", "word"), [(["--lang", "es"], "guardarlo"), (["--lang=en"], "save everything")]
-)
-def test_help_in_two_languages(tool: Tool, options: list[str], word: str) -> None:
-    done = tool.run("save", *options, "-h")
+@pytest.mark.parametrize(("language", "word"), [("es_ES", "intentos por"), ("en", "attempts for")])
+def test_help_in_two_languages(tool: Tool, language: str, word: str) -> None:
+    tool.environment["AFINA_LANG"] = language
+    done = tool.run("save", "-h")
     assert done.code == 0 and word in done.output
 
 
