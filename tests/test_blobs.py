@@ -229,3 +229,56 @@ def test_bytes_and_names_are_synced_in_the_order_that_survives_a_power_cut(
     monkeypatch.setattr(Path, "replace", noting_replace)
     blobs.write("models/m/weights", [b"x"])
     assert done[1:] == ["blobs", "models", "rename", "m"]  # after the file itself, whose name is random
+
+
+def test_blobs_joined_are_one_blob_in_the_order_given(blobs: Blobs):
+    for name, content in (("a", b"first "), ("b", b"second "), ("c", b"third")):
+        blobs.write(f"uploads/u/{name}", [content])
+    blobs.join("files/whole", ["uploads/u/b", "uploads/u/a", "uploads/u/c"])
+    assert b"".join(blobs.read("files/whole")) == b"second first third"
+    assert blobs.verify("files/whole", hashlib.sha256(b"second first third").hexdigest()).bytes == 18
+    assert leftovers(blobs) == []
+
+
+def test_what_is_joined_outlives_its_parts_and_is_not_copied(blobs: Blobs):
+    parts = ["uploads/u/a", "uploads/u/b"]
+    blocks = {blobs.write(part, [b"x"]) and blobs.path(part).stat().st_ino for part in parts}
+    blobs.join("files/whole", parts)
+    blobs.delete("uploads/u")
+    assert list(blobs.below()) == ["files/whole/00001", "files/whole/00002"]
+    assert {blobs.path(key).stat().st_ino for key in blobs.below()} == blocks
+    assert b"".join(blobs.read("files/whole")) == b"xx"
+    blobs.delete("files/whole")
+    assert list(blobs.below()) == [] and leftovers(blobs) == []
+
+
+def test_what_is_joined_is_young_whatever_its_parts_were(blobs: Blobs):
+    blobs.write("uploads/u/a", [b"x"])
+    os.utime(blobs.path("uploads/u/a"), (1, 1))
+    blobs.join("files/whole", ["uploads/u/a"])
+    assert blobs.age("files/whole/00001") < 3600
+
+
+def test_a_join_with_a_missing_part_leaves_nothing(blobs: Blobs):
+    blobs.write("uploads/u/a", [b"x"])
+    with pytest.raises(CorruptBlob):
+        blobs.join("files/whole", ["uploads/u/a", "uploads/u/b"])
+    assert leftovers(blobs) == [] and not blobs.path("files/whole").exists()
+
+
+def test_a_missing_piece_is_told(blobs: Blobs):
+    for name in "ab":
+        blobs.write(f"uploads/u/{name}", [b"x"])
+    blobs.join("files/whole", ["uploads/u/a", "uploads/u/b"])
+    blobs.path("files/whole/00002").unlink()
+    with pytest.raises(CorruptBlob):
+        blobs.verify("files/whole", hashlib.sha256(b"xx").hexdigest())
+
+
+def test_what_a_broken_join_left_is_swept(blobs: Blobs):
+    aside = blobs.temporary / "left"
+    aside.mkdir()
+    (aside / "00001").write_bytes(b"x")
+    os.utime(aside, (1, 1))
+    assert blobs.sweep() == 1
+    assert leftovers(blobs) == []

@@ -161,7 +161,6 @@ def test_a_job_that_nobody_will_go_on_with(installation: Installation):
 def test_a_paused_job_needs_no_work(installation: Installation):
     with installation.database.scope(installation.project) as scope:
         moves.move(scope, installation.running, "paused", fence=None, event="paused")
-        work.remove(scope, installation.running)
     assert installation.found() == set()
 
 

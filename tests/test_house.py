@@ -66,6 +66,7 @@ def test_whatever_is_caught_without_a_name_is_caught_at_an_edge() -> None:
     assert found <= {
         "api/headers.py",
         "worker/loop.py",
+        "worker/batch_requests.py",
         "host/runs.py",
         "engine/scheduler.py",
         "engine/sample.py",

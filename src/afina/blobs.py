@@ -1,17 +1,20 @@
 """Bytes by key: a folder in which a blob is whole or is not there.
 
-It knows no rows: who owns a key, and whether it is still needed, is for the store to say.
+A blob is a file, or, where it was joined from others, a folder that holds its pieces in order. Rows are unknown here:
+who owns a key, and whether it is still needed, is for the store to say.
 """
 
 import errno
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -59,13 +62,32 @@ class Blobs:
         """Store a blob piece by piece: a context in which what is not committed leaves nothing behind."""
         return Writer(self.path(key), self.temporary)
 
+    def join(self, key: str, parts: Sequence[str]) -> None:
+        """Make a blob of other blobs' bytes, in this order and not copied; the others can go then."""
+        target = self.path(key)
+        with room():
+            folder = Path(tempfile.mkdtemp(dir=self.temporary))
+        try:
+            for number, part in enumerate(parts, 1):
+                piece = folder / f"{number:05}"
+                with missing(part):
+                    piece.hardlink_to(self.path(part))
+                os.utime(piece)  # young again: its row is about to be written
+            sync_folder(folder)
+            make_folder(target.parent)
+            folder.replace(target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        sync_folder(target.parent)
+
     def read(self, key: str, chunk: int = CHUNK) -> Iterator[bytes]:
         """The bytes of a blob in order; a missing one raises `CorruptBlob` here, not at the first piece."""
-        try:
-            file = self.path(key).open("rb")
-        except FileNotFoundError:
-            raise CorruptBlob(f"The stored bytes of {key} are missing. Restore them from a backup.") from None
-        return pieces(file, chunk)
+        path = self.path(key)
+        if path.is_dir():
+            inner = (f"{key}/{piece.name}" for piece in sorted(path.iterdir()))
+            return chain.from_iterable(self.read(piece, chunk) for piece in inner)
+        with missing(key):
+            return pieces(path.open("rb"), chunk)
 
     def verify(self, key: str, sha256: str) -> Written:
         """Read a blob to its end; `CorruptBlob` where its bytes are not those with this SHA-256."""
@@ -81,9 +103,17 @@ class Blobs:
     def delete(self, key: str) -> None:
         """Remove a blob; one that is not there is removed already."""
         path = self.path(key)
+        if path.is_dir():
+            self.delete_joined(path)
         path.unlink(missing_ok=True)
         if path.parent.exists():
             sync_folder(path.parent)
+
+    def delete_joined(self, path: Path) -> None:
+        """Take all pieces of a blob away at once; where this breaks off, the sweep goes on with them."""
+        aside = Path(tempfile.mkdtemp(dir=self.temporary))
+        path.replace(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def delete_folder(self, prefix: str) -> None:
         """Remove all blobs below `prefix`, which must name something: nobody means to remove everything."""
@@ -109,7 +139,7 @@ class Blobs:
         for path in self.temporary.iterdir():
             with suppress(FileNotFoundError):  # its writer has just finished
                 if path.stat().st_mtime < limit:
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
                     swept += 1
         return swept
 
@@ -168,6 +198,15 @@ def room() -> Generator[None]:
             code="insufficient_storage",
             retry_after=None,
         ) from error
+
+
+@contextmanager
+def missing(key: str) -> Generator[None]:
+    """A blob that is not there, in this project's words."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise CorruptBlob(f"The stored bytes of {key} are missing. Restore them from a backup.") from None
 
 
 def pieces(file: BinaryIO, chunk: int) -> Iterator[bytes]:

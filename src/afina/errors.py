@@ -9,9 +9,12 @@
     |   +-- RequestTimeout         408
     |   +-- RequestTooLarge        413
     |   +-- UnsupportedMediaType   415
+    |   +-- TooManyRequests        429
     |   +-- HeadersTooLarge        431
     +-- DataError              a line of a file is not right; fails the job, never the request
     +-- RunFailed              a run ended without a model; becomes `job.error`
+    |   +-- NotFinite            a model's outputs are no numbers any more: asking again cannot help
+    |   +-- FormTooComplex       the form that a reply is held to cannot be followed any further
     +-- FenceLost              somebody else holds the work now: stop writing
     +-- IllegalMove            a status change that the life of a job does not know
     +-- CorruptBlob            stored bytes are not those that were written
@@ -95,6 +98,13 @@ class UnsupportedMediaType(InvalidRequest):
     code = "unsupported_media_type"
 
 
+class TooManyRequests(InvalidRequest):
+    """More of something at the same time than a project may have."""
+
+    status = 429
+    type = "rate_limit_error"
+
+
 class HeadersTooLarge(InvalidRequest):
     """More header bytes, or more headers, than a request may have."""
 
@@ -129,6 +139,18 @@ class DataError(AfinaError):
 
 class RunFailed(AfinaError):
     """A run that ended without a model; `code` and message become the job's error."""
+
+
+class NotFinite(RunFailed):
+    """A model whose outputs are not finite cannot be sampled, and its tokens have no likelihood."""
+
+    code = "not_finite"
+
+
+class FormTooComplex(RunFailed):
+    """The form that a reply is held to has grown beyond its limits, before the reply or in its middle."""
+
+    code = "form_too_complex"
 
 
 class FenceLost(AfinaError):

@@ -142,9 +142,8 @@ def intact(file: FileObject, blobs: Blobs) -> bool:
 
 def check_orphans(seen: Survey, blobs: Blobs, grace_seconds: float) -> Iterator[Finding]:
     """The second half of I7: bytes that no row speaks of, unless they are young and may still get one."""
-    files = {file.blob for file in seen.files}
-    folders = {model.folder for model in seen.models if model.kind != "base"}
+    known = {file.blob for file in seen.files} | seen.open_uploads
+    known |= {model.folder for model in seen.models if model.kind != "base"}
     for key in blobs.below():
-        known = key in files or "/".join(key.split("/")[:2]) in folders
-        if not known and blobs.age(key) >= grace_seconds:
+        if "/".join(key.split("/")[:2]) not in known and blobs.age(key) >= grace_seconds:
             yield Finding("I7", key, "bytes without a row", "delete the blob")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -42,6 +42,15 @@ class Settings:
     host_start_seconds: float = 60.0  # how long a caller waits for a host
     max_file_bytes: int = 512 * 1024 * 1024
     log_level: str = "info"
+    encoder: str = ""  # the folder of a sentence encoder, for embeddings
+    moderator: str = ""  # the folder of a text classifier, for moderations beside the list of phrases
+    webhook_hosts: str = (
+        "public"  # where webhooks may go: `public` over HTTPS, and hosts of one's own by name
+    )
+    wandb_api_key: str = field(
+        default="", repr=False
+    )  # of Weights & Biases; without it, nothing is sent there
+    wandb_base_url: str = "https://api.wandb.ai"
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():

@@ -1,35 +1,34 @@
 """A founded data directory for each test, the application over it, and the official client against a real server."""
 
-import asyncio
+import hashlib
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import openai
 import pytest
 import uvicorn
-from fastapi import FastAPI, Response
-from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.testclient import TestClient
 
+import tiny_base
 from afina.api.app import create_app
-from afina.schemas.completions import (
-    Completion,
-    CompletionChoice,
-    CompletionRequest,
-    CompletionUsage,
-    LoadAdapter,
-    UnloadAdapter,
-)
+from afina.blobs import Blobs
+from afina.schemas.models import Manifest, Model
 from afina.serving.registry import register_bundled
 from afina.settings import Settings
-from afina.store import hosts, keys, projects
+from afina.store import hosts, keys, models, projects
 from afina.store.database import Database
+from played_host import PlayedHost
 
 KEY = "sk-owner"
+TUNED = "ft:afina-tiny:personal::abcd1234"
 ROW = b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}\n'
 
 
@@ -91,6 +90,38 @@ def new_key(database: Database) -> Callable[..., str]:
 
 def bearer(secret: str) -> dict[str, str]:
     return {"authorization": f"Bearer {secret}"}
+
+
+@pytest.fixture
+def tuned(settings: Settings, database: Database, project: str) -> Model:
+    """A published model with its files and manifest."""
+    blobs = Blobs(settings.data / "blobs")
+    written = blobs.write("models/k1/adapter_model.safetensors", [b"weights"])
+    manifest = Manifest(
+        model=TUNED,
+        base="afina-tiny",
+        base_sha256="",
+        job="ftjob-1",
+        files={"adapter_model.safetensors": written.sha256},
+        training_file_sha256="",
+        validation_file_sha256=None,
+        seed=1,
+        spec={},
+        versions={},
+    )
+    text = manifest.model_dump_json().encode()
+    blobs.write("models/k1/manifest.json", [text])
+    model = Model(
+        id=TUNED,
+        created=1,
+        owned_by="personal",
+        kind="tuned",
+        base="afina-tiny",
+        key="k1",
+        manifest_sha256=hashlib.sha256(text).hexdigest(),
+    )
+    with database.scope(project) as scope:
+        return models.insert(scope, model)
 
 
 @pytest.fixture
@@ -163,95 +194,11 @@ def official(server: str) -> Iterator[openai.OpenAI]:
         yield opened
 
 
-class PlayedHost:
-    """A host on a Unix socket that says `text` word by word, and can be told to fail."""
-
-    def __init__(self) -> None:
-        self.text = "One two three four."
-        self.loaded: set[str] = set()
-        self.asked: list[CompletionRequest] = []
-        self.unloaded: list[str] = []
-        self.deaths = 0  # how many replies break after their first word
-        self.endless = False
-        self.left = threading.Event()
-        self.app = FastAPI()
-        self.app.post("/v1/completions")(self.complete)
-        self.app.post("/v1/load_lora_adapter")(self.load)
-        self.app.post("/v1/unload_lora_adapter")(self.unload)
-
-    async def load(self, order: LoadAdapter) -> dict[str, str]:
-        assert (Path(order.lora_path) / "adapter_model.safetensors").is_file()
-        self.loaded.add(order.lora_name)
-        return {}
-
-    async def unload(self, order: UnloadAdapter) -> dict[str, str]:
-        self.unloaded.append(order.lora_name)
-        return {}
-
-    async def complete(self, request: CompletionRequest) -> Response:
-        if request.model != "afina-tiny" and request.model not in self.loaded:
-            return JSONResponse({"error": {"message": "not loaded"}}, 404)
-        self.asked.append(request)
-        words = self.text.replace(" ", " \0").split("\0")
-        said = words[: request.max_tokens]
-        reason = "length" if len(words) > request.max_tokens else "stop"
-        counts = CompletionUsage(
-            prompt_tokens=len(request.prompt),
-            completion_tokens=len(said) * request.n,
-            total_tokens=len(request.prompt) + len(said) * request.n,
-        )
-        if request.stream:
-            return StreamingResponse(
-                self.events(request, said, reason, counts), media_type="text/event-stream"
-            )
-        if self.deaths or self.endless:
-            return StreamingResponse(self.broken() if self.deaths else self.waiting())
-        choices = [
-            CompletionChoice(index=i, text="".join(said), finish_reason=reason) for i in range(request.n)
-        ]
-        return JSONResponse(Completion(model=request.model, choices=choices, usage=counts).wire())
-
-    async def broken(self) -> AsyncIterator[bytes]:
-        self.deaths -= 1
-        yield b'{"object": '
-        raise ConnectionAbortedError
-
-    async def waiting(self) -> AsyncIterator[bytes]:
-        try:
-            while self.endless:
-                yield b" "
-                await asyncio.sleep(0.01)
-        except asyncio.CancelledError:
-            self.left.set()
-            raise
-
-    async def events(
-        self, request: CompletionRequest, said: list[str], reason: str, counts: CompletionUsage
-    ) -> AsyncIterator[str]:
-        def event(choices: list[CompletionChoice], usage: CompletionUsage | None = None) -> str:
-            return (
-                f"data: {Completion(model=request.model, choices=choices, usage=usage).model_dump_json()}\n\n"
-            )
-
-        try:
-            yield event([])
-            for place, word in enumerate(said):
-                last = place == len(said) - 1
-                for i in range(request.n):
-                    yield event(
-                        [CompletionChoice(index=i, text=word, finish_reason=reason if last else None)]
-                    )
-                if self.deaths:
-                    self.deaths -= 1
-                    raise ConnectionAbortedError
-                while self.endless:
-                    yield event([CompletionChoice(index=0, text="on and ")])
-                    await asyncio.sleep(0.01)
-            yield event([], counts)
-            yield "data: [DONE]\n\n"
-        except asyncio.CancelledError:
-            self.left.set()
-            raise
+@pytest.fixture
+def loose(server: str) -> Iterator[openai.OpenAI]:
+    """The pinned client as people run it: OpenAI's own replies are not always what its types say."""
+    with openai.OpenAI(base_url=f"{server}/v1", api_key=KEY, max_retries=0) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -274,3 +221,28 @@ def played(database: Database) -> Iterator[PlayedHost]:
         host.endless = False
         running.should_exit = True
         thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def random_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A host whose weights are random, speaking the bundled base's language."""
+    source = tiny_base.make(tmp_path_factory.mktemp("random"))
+    with tempfile.TemporaryDirectory(prefix="afina-") as folder:
+        command = [sys.executable, "-m", "afina.host", "--base", "afina-tiny", "--source", str(source)]
+        command += ["--socket", f"{folder}/host.sock", "--threads", "1", "--parent", str(os.getpid())]
+        process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        while not Path(f"{folder}/host.sock").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        yield f"unix:{folder}/host.sock"
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def random_weights(database: Database, random_address: str, official: openai.OpenAI) -> openai.OpenAI:
+    """The official client before such a host."""
+    with database.system() as system:
+        hosts.starting(system, "afina-tiny", "test")
+        hosts.ready(system, "afina-tiny", "test", address=random_address, pid=1)
+    return official

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from afina.api.app import create_app
 from afina.api.rooms import Rooms
+from afina.errors import FormTooComplex, NotFinite
 from afina.settings import Settings
 from afina.store import hosts
 from afina.store.database import Database
@@ -87,3 +88,36 @@ def test_who_leaves_before_a_whole_reply_stops_it(played, official: openai.OpenA
     with pytest.raises(openai.APITimeoutError):
         official.chat.completions.create(model="afina-tiny", messages=HI, timeout=0.5)
     assert played.left.wait(5), "the generation went on"
+
+
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+TOOLS = {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("fields", "param"), [({"response_format": SCHEMA}, "response_format"), (TOOLS, "tools")]
+)
+def test_a_form_that_grows_too_complex_is_a_400(
+    played, client: TestClient, fields: dict, param: str, stream: bool
+):
+    played.refusal = FormTooComplex("It has grown.")
+    body = {"model": "afina-tiny", "messages": HI, "stream": stream, **fields}
+    reply = client.post(CHAT, json=body)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+
+
+def test_in_the_middle_of_a_stream_it_is_the_last_event(played, client: TestClient):
+    played.refusal, played.words = FormTooComplex("It has grown."), 2
+    body = {"model": "afina-tiny", "messages": HI, "stream": True, "response_format": SCHEMA}
+    reply = client.post(CHAT, json=body)
+    assert reply.status_code == 200 and "[DONE]" not in reply.text
+    assert "One " in reply.text and '"param": "response_format"' in reply.text.split("\n\n")[-2]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_that_is_broken_is_not_asked_again(played, client: TestClient, stream: bool):
+    played.refusal = NotFinite("Not finite.")
+    reply = client.post(CHAT, json={"model": "afina-tiny", "messages": HI, "stream": stream})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "model_unavailable")
+    assert reply.headers["x-should-retry"] == "false"

@@ -1,21 +1,12 @@
 """All that shapes how a reply is sampled, from the official client to an engine of random weights and back."""
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import openai
 import pytest
 
 import afina.base
-import tiny_base
 from afina.data.render import Renderer
-from afina.store import hosts
-from afina.store.database import Database
 
 RENDERER = Renderer(afina.base.path())
 HI = [{"role": "user", "content": "Hi"}]
@@ -32,27 +23,9 @@ SCHEMA = {
 TRIAGE = {"type": "json_schema", "json_schema": {"name": "triage", "strict": True, "schema": SCHEMA}}
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A host whose weights are random, speaking the bundled base's language."""
-    source = tiny_base.make(tmp_path_factory.mktemp("random"))
-    with tempfile.TemporaryDirectory(prefix="afina-") as folder:
-        command = [sys.executable, "-m", "afina.host", "--base", "afina-tiny", "--source", str(source)]
-        command += ["--socket", f"{folder}/host.sock", "--threads", "1", "--parent", str(os.getpid())]
-        process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        while not Path(f"{folder}/host.sock").exists():
-            assert process.poll() is None
-        yield f"unix:{folder}/host.sock"
-        process.terminate()
-        process.wait(30)
-
-
 @pytest.fixture
-def client(database: Database, address: str, official: openai.OpenAI) -> openai.OpenAI:
-    with database.system() as system:
-        hosts.starting(system, "afina-tiny", "test")
-        hosts.ready(system, "afina-tiny", "test", address=address, pid=1)
-    return official
+def client(random_weights: openai.OpenAI) -> openai.OpenAI:
+    return random_weights
 
 
 def ask(client: openai.OpenAI, **fields):

@@ -53,7 +53,8 @@ def test_an_unknown_path(refusing: TestClient, path: str):
         ("POST", "/v1/files/file-1", "DELETE, GET"),
         ("POST", "/v1/models/a%2Fb", "DELETE, GET"),
         ("GET", f"{JOBS}/j/cancel", "POST"),
-        ("GET", "/v1/chat/completions", "POST"),
+        ("PUT", "/v1/chat/completions", "GET, POST"),
+        ("GET", "/v1/completions", "POST"),
     ],
 )
 def test_a_wrong_verb(refusing: TestClient, method: str, path: str, allow: str):

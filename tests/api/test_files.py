@@ -74,6 +74,7 @@ def test_the_blob_goes_with_its_row(client: TestClient, upload: Callable[..., di
         "id": file["id"],
         "object": "file",
         "deleted": True,
+        "afina": {"models": []},
     }
     assert stored(settings) == []
     assert client.delete(f"/v1/files/{file['id']}").status_code == 404
@@ -170,7 +171,7 @@ def test_a_file_may_not_be_larger_than_allowed(settings: Settings):
     with TestClient(app, headers={"authorization": "Bearer sk-owner"}) as client:
         reply = send(client, form((FILE[0], ROW * 20_000), PURPOSE))
         assert (reply.status_code, reply.json()["error"]["code"]) == (413, "file_too_large")
-        assert reply.json()["error"]["message"] == "File is too large. Max 1 MB."
+        assert reply.json()["error"]["message"] == "File is too large. Max 1 MB; use /v1/uploads."
 
 
 @pytest.mark.parametrize(

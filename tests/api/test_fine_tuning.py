@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import openai
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
+from afina.api.app import create_app
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import JobCheckpoint
 from afina.schemas.models import Model
@@ -15,6 +18,8 @@ from afina.store.database import Database
 from afina.store.events import NewEvent
 
 JOBS = "/v1/fine_tuning/jobs"
+KEY = "sk-owner"
+ROW = b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}\n'
 
 
 @pytest.fixture
@@ -356,3 +361,64 @@ def test_a_file_in_use_stays(client: TestClient, create: Callable[..., dict]):
     assert job["id"] in reply.json()["error"]["message"]
     client.post(f"{JOBS}/{job['id']}/cancel")
     assert client.delete(f"/v1/files/{job['training_file']}").status_code == 200
+
+
+def running(database, project, job_id: str) -> None:
+    """As if a worker had begun with the job."""
+    with database.scope(project) as scope:
+        for status in ("queued", "running"):
+            moves.move(scope, job_id, status, fence=None, event=status)
+
+
+def test_a_job_is_paused_by_its_run_and_resumed(official: openai.OpenAI, upload, database, project):
+    job = official.fine_tuning.jobs.create(model="afina-tiny", training_file=upload()["id"])
+    for act in (official.fine_tuning.jobs.pause, official.fine_tuning.jobs.resume):
+        with pytest.raises(openai.BadRequestError) as refused:
+            act(job.id)
+        assert refused.value.code == "invalid_state"
+    running(database, project, job.id)
+    assert official.fine_tuning.jobs.pause(job.id).status == "running"  # until its run has stopped
+    assert official.fine_tuning.jobs.pause(job.id).status == "running"
+    said = [event.message for event in official.fine_tuning.jobs.list_events(job.id)]
+    assert said.count("Pausing the job after its next step") == 1
+    assert official.fine_tuning.jobs.resume(job.id).status == "running"  # taken back in time
+    official.fine_tuning.jobs.pause(job.id)
+    with database.scope(project) as scope:
+        assert jobs.get(scope, job.id).wanted == "paused"
+        moves.move(scope, job.id, "paused", fence=None, event="paused")
+    again = official.fine_tuning.jobs.with_raw_response.pause(
+        job.id
+    )  # `paused` is in the guide, not in the type
+    assert again.http_response.json()["status"] == "paused"
+    assert official.fine_tuning.jobs.resume(job.id).status == "queued"
+    with pytest.raises(openai.BadRequestError):
+        official.fine_tuning.jobs.resume(job.id)
+    official.fine_tuning.jobs.cancel(job.id)
+    for act in (official.fine_tuning.jobs.pause, official.fine_tuning.jobs.resume):
+        with pytest.raises(openai.BadRequestError):
+            act(job.id)
+
+
+def test_a_viewer_pauses_nothing(client, new_key, project):
+    viewer = {"authorization": f"Bearer {new_key(project, 'viewer')}"}
+    for act in ("pause", "resume"):
+        assert client.post(f"/v1/fine_tuning/jobs/ftjob-x/{act}", headers=viewer).status_code == 403
+        assert client.post(f"/v1/fine_tuning/jobs/ftjob-x/{act}").status_code == 404
+
+
+@pytest.mark.parametrize(("key", "kinds"), [("", []), ("secret", ["wandb", "wandb"])])
+def test_integrations_are_work_of_their_own_where_the_server_has_a_key(settings, database, key, kinds):
+    wanted = [{"type": "wandb", "wandb": {"project": "p"}}, {"type": "wandb", "wandb": {"project": "q"}}]
+    app = create_app(replace(settings, wandb_api_key=key))
+    with TestClient(app, headers={"authorization": f"Bearer {KEY}"}) as opened:
+        file = opened.post(
+            "/v1/files", files={"file": ("a.jsonl", ROW * 10)}, data={"purpose": "fine-tune"}
+        ).json()
+        body = {"model": "afina-tiny", "training_file": file["id"], "integrations": wanted}
+        job = opened.post("/v1/fine_tuning/jobs", json=body).json()
+        events = opened.get(f"/v1/fine_tuning/jobs/{job['id']}/events").json()["data"]
+    assert [one["wandb"]["project"] for one in job["integrations"]] == ["p", "q"]
+    with database.system(read=True) as system:
+        query = text("SELECT kind FROM work WHERE kind = 'wandb'")
+        assert list(system.connection.execute(query).scalars()) == kinds
+    assert any("AFINA_WANDB_API_KEY" in event["message"] for event in events) == (not key)

@@ -1,5 +1,6 @@
 """Models: list, retrieve and delete, with ids that hold colons and slashes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -47,6 +48,35 @@ def test_ids_may_be_escaped(server: str, path: str):
     )
     assert reply.status_code == 200 and reply.json()["id"] in (TUNED, "org/name")
     assert set(reply.json()) == {"id", "object", "created", "owned_by", "shutdown_date"}
+
+
+@pytest.mark.usefixtures("tuned")
+def test_only_an_owner_of_its_project_deletes_a_model(
+    client: TestClient, project: str, other_project: str, new_key: Callable[..., str]
+):
+    def delete(name: str, key: str | None = None) -> int:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        return client.delete(f"/v1/models/{name}", headers=headers).status_code
+
+    assert delete(TUNED, new_key(project, "member")) == 403
+    assert delete(TUNED, new_key(other_project)) == 404
+    assert delete("gpt-4o-mini") == 404, "an alias is no model"
+    assert delete("org%2Fname") == delete("afina-tiny") == 403
+    assert delete(TUNED.replace(":", "%3A")) == 200
+    assert delete(TUNED) == 404
+    assert TUNED not in [model["id"] for model in client.get("/v1/models").json()["data"]]
+
+
+def test_a_checkpoint_is_a_model(client: TestClient, database: Database, project: str):
+    name = f"{TUNED}:ckpt-step-10"
+    with database.scope(project) as scope:
+        models.insert(
+            scope,
+            Model(id=name, created=1, owned_by="personal", kind="checkpoint", base="afina-tiny", key="k2"),
+        )
+    assert client.get(f"/v1/models/{name}").json()["id"] == name
+    assert name in [model["id"] for model in client.get("/v1/models").json()["data"]]
+    assert client.delete(f"/v1/models/{name}").json() == {"id": name, "object": "model", "deleted": True}
 
 
 def test_in_production_an_openai_name_is_not_there(production: TestClient):

@@ -26,6 +26,8 @@ class Played:
     bodies: list[dict] = field(default_factory=list)
     estimate: dict = field(default_factory=dict)
     headers: list[dict] = field(default_factory=list)
+    chats: list[dict] = field(default_factory=list)
+    queries: list[dict] = field(default_factory=list)
     on_look: Callable[["Played"], None] = lambda played: None
 
 
@@ -85,7 +87,9 @@ def application(played: Played) -> FastAPI:
 
     add_files(app, played)
     add_jobs(app, played)
+    add_moves(app, played)
     add_models(app, played)
+    add_chats(app, played)
     return app
 
 
@@ -155,11 +159,21 @@ def add_jobs(app: FastAPI, played: Played) -> None:
         shown = newest[start : start + limit]
         return {**listed(shown), "has_more": start + limit < len(newest)}
 
+
+def add_moves(app: FastAPI, played: Played) -> None:
     @app.post("/v1/fine_tuning/jobs/{name}/cancel")
     def cancel(name: str):
         if played.jobs[name]["status"] == "succeeded":
             return refused(400, "Job has already completed", code="invalid_state")
         return job_object(status="cancelled")
+
+    @app.post("/v1/fine_tuning/jobs/{name}/pause")
+    def pause(name: str):
+        return job_object(status="paused")
+
+    @app.post("/v1/fine_tuning/jobs/{name}/resume")
+    def resume(name: str):
+        return job_object(status="queued")
 
 
 def add_models(app: FastAPI, played: Played) -> None:
@@ -183,6 +197,27 @@ def add_models(app: FastAPI, played: Played) -> None:
         if body.get("stream"):
             return StreamingResponse(chunks(body["model"]), media_type="text/event-stream", headers=headers)
         return JSONResponse(completion("message", {"role": "assistant", "content": "Hello"}), headers=headers)
+
+
+def add_chats(app: FastAPI, played: Played) -> None:
+    @app.get("/v1/chat/completions")
+    def page(request: Request):
+        played.queries.append(dict(request.query_params))
+        return listed(played.chats)
+
+    @app.delete("/v1/chat/completions/{name}")
+    def delete(name: str):
+        played.chats = [chat for chat in played.chats if chat["id"] != name]
+        return {"id": name, "object": "chat.completion.deleted", "deleted": True}
+
+    @app.post("/v1/afina/chat_exports")
+    async def export(request: Request):
+        played.bodies.append(await request.json())
+        if played.bodies[-1].get("model") == "nobody":
+            return refused(400, "No stored chat is an example.", code="no_examples")
+        left_out = {"cut_short": 1, "unfit": 0}
+        file = {"id": "file-9", "bytes": 2048}
+        return {"object": "afina.chat_export", "file": file, "examples": 12, "left_out": left_out}
 
 
 def completion(field_name: str, value: dict) -> dict:

@@ -188,3 +188,20 @@ def test_a_hundred_megabytes_need_no_more_memory_than_two(tmp_path):
         while file.tell() < 100 * 2**20:
             file.write(block)
     assert peak_mib(large) < peak_mib(small) + 16
+
+
+def test_pairs_of_answers_are_checked_as_such(afina, tmp_path):
+    pair = {
+        "input": {"messages": [{"role": "user", "content": "Is it open?"}]},
+        "preferred_output": [{"role": "assistant", "content": "Yes."}],
+        "non_preferred_output": [{"role": "assistant", "content": "No idea."}],
+    }
+    path = tmp_path / "pairs.jsonl"
+    path.write_text((json.dumps(pair) + "\n") * 12)
+    ran = afina("check", str(path), "--json")
+    found = json.loads(ran.out)
+    assert (ran.code, found["format"], found["examples"]) == (0, "preference", 12)
+    assert found["tokens"] > 0
+    path.write_text(path.read_text() + json.dumps({"messages": []}) + "\n")
+    ran = afina("check", str(path))
+    assert ran.code == 1 and "is in chat format, expected preference" in ran.out

@@ -135,6 +135,8 @@ def test_list_get_events_cancel(afina, played, job, event):
     ]
     assert newest == [f"ftevent-{number}" for number in range(51, 151)]
     assert len(afina("jobs", "events", "ftjob-1", "-n", "120").out.splitlines()) == 120
+    assert afina("jobs", "pause", "ftjob-1").out == "ftjob-1 paused\n"
+    assert afina("jobs", "resume", "ftjob-1").out == "ftjob-1 queued\n"
     assert afina("jobs", "cancel", "ftjob-1").out == "ftjob-1 cancelled\n"
 
 
@@ -148,3 +150,9 @@ def test_what_the_server_refuses_is_shown_with_its_code(afina, played, job):
     played.jobs["ftjob-1"] = job(status="succeeded")
     ran = afina("jobs", "cancel", "ftjob-1")
     assert ran.err == "error: Job has already completed (code: invalid_state)\n"
+
+
+def test_a_preference_job_says_its_method(afina, played):
+    ran = afina("jobs", "create", "file-1", "-m", "afina-tiny", "--method", "dpo", "--beta", "0.2")
+    assert ran.code == 0, ran.err
+    assert played.bodies[-1]["method"] == {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2}}}

@@ -132,3 +132,15 @@ async def test_a_prompt_beyond_the_context_is_refused(serve, base):
         body = {"model": "tiny", "prompt": [[5] * 513], "max_tokens": 0, "echo": True, "logprobs": 1}
         reply = await host.client.post("/v1/completions", json=body)
         assert (reply.status_code, reply.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+async def test_tokens_may_be_written_as_ids(serve):
+    async with serve() as host:
+        (spelt,) = (await echo(host, [5, 6, 7]))["choices"]
+        (found,) = (await echo(host, [5, 6, 7], return_tokens_as_token_ids=True))["choices"]
+    assert found["logprobs"]["tokens"] == ["token_id:5", "token_id:6", "token_id:7"]
+    assert found["logprobs"]["token_logprobs"] == spelt["logprobs"]["token_logprobs"]
+    for token, top in zip(
+        found["logprobs"]["tokens"][1:], found["logprobs"]["top_logprobs"][1:], strict=True
+    ):
+        assert token in top and all(name.startswith("token_id:") for name in top)

@@ -13,15 +13,25 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from afina import ids
+from afina.schemas.batches import Batch
+from afina.schemas.chat import CreateChatCompletion, TextFormat
+from afina.schemas.chat_replies import AssistantReply, ChatChoice, ChatCompletion, ChatUsage
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import FineTuningJob, SupervisedHyperparameters, SupervisedMethod
-from afina.store import files, jobs, projects, work
+from afina.schemas.response_items import InputText, MessageItem, OutputText
+from afina.schemas.response_replies import Cut, Response, StoredResponse
+from afina.schemas.responses import TextConfig
+from afina.schemas.stored_chats import StoredChat
+from afina.schemas.uploads import Upload, UploadPart
+from afina.store import batches, clock, files, jobs, projects, response_tables, upload_tables, uploads, work
 from afina.store.database import Database
 from afina.store.scope import Scope
 from afina.store.tables import metadata
 
+REGISTERED = (response_tables, upload_tables)  # their tables are in `metadata` once they are imported
 NewFile = Callable[..., FileObject]
 NewJob = Callable[..., FineTuningJob]
+NewChat = Callable[..., StoredChat]
 
 
 def postgres_binaries() -> Path | None:
@@ -174,6 +184,45 @@ def new_file() -> NewFile:
 
 
 @pytest.fixture
+def new_upload() -> Callable[[Scope], UploadPart]:
+    """An upload of three bytes, which have arrived."""
+
+    def make(scope: Scope) -> UploadPart:
+        now = clock.seconds(scope)
+        upload = Upload(
+            id=ids.prefixed("upload_"),
+            bytes=3,
+            created_at=now,
+            expires_at=now + 3600,
+            filename="a",
+            purpose="assistants",
+        )
+        uploads.insert(scope, upload)
+        part = UploadPart(id=ids.prefixed("part_"), created_at=now, upload_id=upload.id, bytes=3)
+        return uploads.insert_part(scope, part)
+
+    return make
+
+
+@pytest.fixture
+def new_batch(new_file: NewFile) -> Callable[[Scope], Batch]:
+    """A batch in the queue, as the API creates it."""
+
+    def make(scope: Scope) -> Batch:
+        now = clock.seconds(scope)
+        batch = Batch(
+            id=ids.prefixed("batch_"),
+            endpoint="/v1/responses",
+            input_file_id=new_file(scope, purpose="batch").id,
+            created_at=now,
+            expires_at=now + 3600,
+        )
+        return batches.insert(scope, batch)
+
+    return make
+
+
+@pytest.fixture
 def new_job(new_file: NewFile) -> NewJob:
     """A job in the queue, as the API creates it."""
 
@@ -194,3 +243,52 @@ def new_job(new_file: NewFile) -> NewJob:
         return job
 
     return make
+
+
+@pytest.fixture
+def new_chat() -> NewChat:
+    """A chat as a request and a reply make it."""
+
+    def make(identifier: str, **fields: object) -> StoredChat:
+        asked = {"model": "afina-tiny", "messages": [{"role": "user", "content": "Hi \0 ñ"}], **fields}
+        reply = ChatCompletion(
+            id=identifier,
+            created=1,
+            model=str(asked["model"]),
+            choices=[ChatChoice(index=0, message=AssistantReply(content="Hello \0"), finish_reason="stop")],
+            usage=ChatUsage(prompt_tokens=1, completion_tokens=2, total_tokens=3),
+            system_fingerprint="fp_1",
+        )
+        return StoredChat.of(CreateChatCompletion.model_validate(asked), reply)
+
+    return make
+
+
+def response(name: str, *, after: str | None = None, status: str = "completed") -> StoredResponse:
+    """A response in the background, behind another one."""
+    said = OutputText(text=f"{name} says \0 \U0001f600")
+    reply = MessageItem(id=f"msg_{name}", status="completed", role="assistant", content=[said])
+    asked = MessageItem(
+        id=f"in_{name}", status="completed", role="user", content=[InputText(text=f"to {name}")]
+    )
+    text = TextConfig(format=TextFormat(type="text"))
+    response = Response.model_validate(
+        {
+            "id": name,
+            "created_at": 1,
+            "status": status,
+            "model": "m",
+            "text": text,
+            "output": [reply],
+            "background": True,
+        }
+    )
+    return StoredResponse(
+        response=response, input=[asked], previous_response_id=after, cuts=[Cut(text=3), Cut()]
+    )
+
+
+@pytest.fixture(name="stored")
+def stored_fixture() -> Callable[..., StoredResponse]:
+    """Responses by their ids."""
+    return response

@@ -15,11 +15,18 @@ from sqlalchemy import select, text
 
 import afina.store
 from afina.errors import FenceLost, InvalidRequest, NotFound
+from afina.schemas.batches import BatchResult
+from afina.schemas.conversations import Conversation
+from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import JobCheckpoint
 from afina.schemas.models import Model
+from afina.schemas.uploads import UploadPart
 from afina.store import (
     audit,
+    batches,
+    chats,
     checkpoints,
+    conversations,
     events,
     files,
     idempotency,
@@ -28,7 +35,13 @@ from afina.store import (
     models,
     moves,
     outbox,
+    permissions,
     projects,
+    responses,
+    service_accounts,
+    uploads,
+    usage,
+    webhooks,
     work,
 )
 from afina.store.database import Database
@@ -37,6 +50,11 @@ from afina.store.idempotency import Attempt
 from afina.store.scope import Scope
 from afina.store.tables import metadata
 from afina.store.work import Claim
+
+CHAT = "chatcmpl-theirs"
+RESPONSE = "resp_theirs"
+TALK = Conversation(id="conv_theirs", created_at=1, last_response_id=RESPONSE)
+SOME_FILE = FileObject(id="file-some", bytes=3, created_at=1, filename="a", purpose="assistants")
 
 
 @dataclass(frozen=True)
@@ -50,10 +68,15 @@ class Theirs:
     checkpoint: JobCheckpoint
     claim: Claim
     attempt: Attempt
+    endpoint: str
+    account: str
+    upload: str
+    part: UploadPart
+    batch: Claim
 
 
 @pytest.fixture
-def theirs(database: Database, project: str, new_job) -> Theirs:
+def theirs(database: Database, project: str, new_job, new_chat, stored, new_upload, new_batch) -> Theirs:
     """A row of the first project in every table that belongs to projects."""
     attempt = Attempt("POST /x", "key", "body")
     with database.scope(project) as scope:
@@ -65,7 +88,20 @@ def theirs(database: Database, project: str, new_job) -> Theirs:
         model = Model(id="ft:tiny:personal::theirs", created=1, owned_by="p", kind="tuned", job_id=job.id)
         models.insert(scope, model)
         models.alias(scope, "their-alias", model.id)
+        chats.insert(scope, new_chat(CHAT, metadata={"colour": "red"}))
+        responses.insert(scope, stored(RESPONSE))
+        conversations.insert(scope, TALK)
         idempotency.remember(scope, attempt, job.id)
+        endpoint = webhooks.insert(
+            scope, name="x", url="https://x.example", event_types=["t"], secret="whsec_", actor="a"
+        )
+        account = service_accounts.insert(scope, name="x", role="member", actor="a")
+    with database.system() as system:
+        usage.record(system, [usage.Used(project, "completions", "m", 1)])
+        lender = projects.create(system, projects.every(system)[0].organization_id, "Lender").id
+    with database.scope(lender) as scope:
+        models.insert(scope, Model(id="ft:lent", created=1, owned_by="p", kind="tuned"))
+        permissions.grant(scope, "ft:lent", [project], actor="a")
     with database.system() as system:
         claim = work.claim(system, "w", ["validate"], lease_seconds=3600.0)
     assert claim and claim.subject == job.id
@@ -79,12 +115,54 @@ def theirs(database: Database, project: str, new_job) -> Theirs:
     )
     with database.scope(project) as scope:
         checkpoints.insert(scope, checkpoint, fence=claim.fence)
-    return Theirs(job.training_file, job.id, model.id, key.id, checkpoint, claim, attempt)
+    with database.scope(project) as scope:
+        part = new_upload(scope)
+        new_batch(scope)
+    with database.system() as system:
+        batch = work.claim(system, "w", ["batch"], lease_seconds=3600.0)
+    assert batch
+    with database.scope(project) as scope:
+        answer = BatchResult(id="batch_req_1", custom_id="a", response=None)
+        batches.add_results(scope, batch.subject, [batches.Result(1, answer)], fence=batch.fence)
+    return Theirs(
+        job.training_file,
+        job.id,
+        model.id,
+        key.id,
+        checkpoint,
+        claim,
+        attempt,
+        endpoint.id,
+        account.id,
+        part.upload_id,
+        part,
+        batch,
+    )
 
 
 # What the second project gets when it asks for the first one's: an error, or an answer that says "nothing".
 MISSING: dict[str, tuple[type[Exception], Callable[[Scope, Theirs], object]]] = {
     "files.get": (NotFound, lambda scope, theirs: files.get(scope, theirs.file)),
+    "uploads.get": (NotFound, lambda scope, theirs: uploads.get(scope, theirs.upload)),
+    "uploads.pending": (NotFound, lambda scope, theirs: uploads.pending(scope, theirs.upload)),
+    "uploads.cancel": (NotFound, lambda scope, theirs: uploads.cancel(scope, theirs.upload)),
+    "uploads.complete": (NotFound, lambda s, theirs: uploads.complete(s, theirs.upload, SOME_FILE)),
+    "uploads.insert_part": (NotFound, lambda scope, theirs: uploads.insert_part(scope, theirs.part)),
+    "uploads.get_part": (NotFound, lambda scope, theirs: uploads.get_part(scope, theirs.part.id)),
+    "uploads.ordered": (
+        InvalidRequest,
+        lambda scope, theirs: uploads.ordered(scope, theirs.upload, [theirs.part.id]),
+    ),
+    "batches.get": (NotFound, lambda scope, theirs: batches.get(scope, theirs.batch.subject)),
+    "batches.cancel": (NotFound, lambda scope, theirs: batches.cancel(scope, theirs.batch.subject)),
+    "batches.move": (
+        NotFound,
+        lambda scope, theirs: batches.move(scope, theirs.batch.subject, "cancelling", fence=None),
+    ),
+    "batches.add_results": (
+        NotFound,
+        lambda s, theirs: batches.add_results(s, theirs.batch.subject, [], fence=theirs.batch.fence),
+    ),
     "files.delete": (NotFound, lambda scope, theirs: files.delete(scope, theirs.file)),
     "jobs.get": (NotFound, lambda scope, theirs: jobs.get(scope, theirs.job)),
     "jobs.change": (NotFound, lambda scope, theirs: jobs.change(scope, theirs.job, {"seed": 2}, fence=1)),
@@ -101,10 +179,55 @@ MISSING: dict[str, tuple[type[Exception], Callable[[Scope, Theirs], object]]] = 
     "models.delete": (NotFound, lambda scope, theirs: models.delete(scope, theirs.model)),
     "keys.get": (NotFound, lambda scope, theirs: keys.get(scope, theirs.key)),
     "keys.revoke": (NotFound, lambda scope, theirs: keys.revoke(scope, theirs.key)),
+    "chats.get": (NotFound, lambda scope, theirs: chats.get(scope, CHAT)),
+    "chats.label": (NotFound, lambda scope, theirs: chats.label(scope, CHAT, {"a": "b"})),
+    "chats.delete": (NotFound, lambda scope, theirs: chats.delete(scope, CHAT)),
+    "responses.get": (NotFound, lambda scope, theirs: responses.get(scope, RESPONSE)),
+    "responses.cancel": (NotFound, lambda scope, theirs: responses.cancel(scope, RESPONSE)),
+    "responses.delete": (NotFound, lambda scope, theirs: responses.delete(scope, RESPONSE)),
+    "responses.history": (InvalidRequest, lambda scope, theirs: responses.history(scope, RESPONSE)),
+    "conversations.get": (NotFound, lambda scope, theirs: conversations.get(scope, TALK.id)),
+    "conversations.change": (NotFound, lambda scope, theirs: conversations.change(scope, TALK)),
+    "conversations.delete": (NotFound, lambda scope, theirs: conversations.delete(scope, TALK.id)),
+    "conversations.history": (InvalidRequest, lambda scope, theirs: conversations.history(scope, TALK)),
+    "permissions.owned": (NotFound, lambda scope, theirs: permissions.owned(scope, theirs.model)),
+    "permissions.grant": (NotFound, lambda s, theirs: permissions.grant(s, theirs.model, ["x"], actor="a")),
+    "permissions.page": (NotFound, lambda scope, theirs: permissions.page(scope, theirs.model)),
+    "permissions.revoke": (NotFound, lambda s, theirs: permissions.revoke(s, theirs.model, "x", actor="a")),
+    "service_accounts.get": (NotFound, lambda scope, theirs: service_accounts.get(scope, theirs.account)),
+    "service_accounts.change": (
+        NotFound,
+        lambda s, theirs: service_accounts.change(s, theirs.account, name="y", role="owner", actor="a"),
+    ),
+    "service_accounts.delete": (
+        NotFound,
+        lambda scope, theirs: service_accounts.delete(scope, theirs.account, actor="a"),
+    ),
+    "outbox.get": (NotFound, lambda scope, theirs: outbox.get(scope, "evt_none")),
+    "webhooks.get": (NotFound, lambda scope, theirs: webhooks.get(scope, theirs.endpoint)),
+    "webhooks.change": (
+        NotFound,
+        lambda s, theirs: webhooks.change(s, theirs.endpoint, {"name": "y"}, actor="a"),
+    ),
+    "webhooks.rotate": (
+        NotFound,
+        lambda scope, theirs: webhooks.rotate(scope, theirs.endpoint, "whsec_", keep_old=True, actor="a"),
+    ),
+    "webhooks.delete": (NotFound, lambda scope, theirs: webhooks.delete(scope, theirs.endpoint, actor="a")),
     "work.require": (FenceLost, lambda s, theirs: work.require(s, theirs.claim.subject, theirs.claim.fence)),
     "work.hand_on": (FenceLost, lambda scope, theirs: work.hand_on(scope, theirs.claim, "stolen")),
 }
 EMPTY: dict[str, tuple[object, Callable[[Scope, Theirs], object]]] = {
+    "files.find": (None, lambda scope, theirs: files.find(scope, theirs.file)),
+    "files.batches_with": ([], lambda scope, theirs: files.batches_with(scope, theirs.file)),
+    "files.models_from": ([], lambda scope, theirs: files.models_from(scope, theirs.file)),
+    "uploads.of_upload": ([], lambda scope, theirs: uploads.of_upload(scope, theirs.upload)),
+    "batches.page": ([], lambda scope, theirs: batches.page(scope).data),
+    "batches.answered": (set(), lambda scope, theirs: batches.answered(scope, theirs.batch.subject)),
+    "batches.results": (
+        [],
+        lambda scope, theirs: batches.results(scope, theirs.batch.subject, good=False, limit=9),
+    ),
     "files.page": ([], lambda scope, theirs: files.page(scope).data),
     "jobs.page": ([], lambda scope, theirs: jobs.page(scope, metadata={"colour": "red"}).data),
     "jobs.using_file": ([], lambda scope, theirs: jobs.using_file(scope, theirs.file)),
@@ -114,9 +237,17 @@ EMPTY: dict[str, tuple[object, Callable[[Scope, Theirs], object]]] = {
     "models.find": (None, lambda scope, theirs: models.find(scope, theirs.model)),
     "models.page": ([], lambda scope, theirs: models.page(scope).data),
     "models.alias_target": (None, lambda scope, theirs: models.alias_target(scope, "their-alias")),
+    "jobs.going_on": (None, lambda scope, theirs: jobs.going_on(scope)),
+    "outbox.settle": (None, lambda scope, theirs: outbox.settle(scope, theirs.claim)),
+    "service_accounts.page": ([], lambda scope, theirs: service_accounts.page(scope).data),
+    "webhooks.find": (None, lambda scope, theirs: webhooks.find(scope, theirs.endpoint)),
+    "webhooks.page": ([], lambda scope, theirs: webhooks.page(scope).data),
+    "webhooks.told_of": ([], lambda scope, theirs: webhooks.told_of(scope, "t")),
     "keys.page": ([], lambda scope, theirs: keys.page(scope).data),
     "keys.other_owners": (False, lambda scope, theirs: keys.other_owners(scope, "")),
     "audit.page": ([], lambda scope, theirs: audit.page(scope, subject=theirs.job).data),
+    "responses.find": (None, lambda scope, theirs: responses.find(scope, RESPONSE)),
+    "chats.page": ([], lambda scope, theirs: chats.page(scope, metadata={"colour": "red"}).data),
     "idempotency.replay": (None, lambda scope, theirs: idempotency.replay(scope, theirs.attempt)),
     "work.holds": (False, lambda s, theirs: work.holds(s, theirs.claim.subject, theirs.claim.fence)),
     "work.finish": (None, lambda scope, theirs: work.finish(scope, theirs.claim)),
@@ -126,15 +257,37 @@ EMPTY: dict[str, tuple[object, Callable[[Scope, Theirs], object]]] = {
 # These name nothing that exists: they add a row of the caller's own, or are a step of one that is tested above.
 OWN = {
     "files.insert",
+    "uploads.insert",
+    "uploads.end",
+    "batches.insert",
+    "batches.write",
+    "batches.of",
     "jobs.insert",
     "models.insert",
     "keys.insert",
     "audit.record",
+    "chats.insert",
+    "responses.insert",
+    "responses.finish",
+    "conversations.insert",
+    "chats.one",
     "outbox.add",
     "idempotency.remember",
     "projects.organization",
+    "projects.rename",
+    "projects.archive",
+    "webhooks.insert",
+    "service_accounts.insert",
+    "service_accounts.living",
+    "service_accounts.keys_of",
+    "service_accounts.refuse_last_owner",
+    "permissions.check",
+    "permissions.mine",
+    "permissions.shared_with",
+    "keys.mine",
+    "keys.take_turn",
+    "jobs.want",
     "jobs.hold_files",
-    "jobs.carries",
     "jobs.write",
     "events.write",
     "events.known_steps",

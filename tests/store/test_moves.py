@@ -11,7 +11,7 @@ from afina import ids
 from afina.errors import FenceLost, IllegalMove, NotFound
 from afina.schemas.fine_tuning import FINAL, FineTuningJob, JobError, JobStatus
 from afina.schemas.models import Model
-from afina.store import audit, events, jobs, models, moves, outbox, work
+from afina.store import audit, events, jobs, models, moves, outbox, webhooks, work
 from afina.store.database import Database
 from afina.store.jobs import JobChanges
 from afina.store.scope import Scope
@@ -21,7 +21,7 @@ LEGAL_BY_THE_BOOK = {
     ("validating_files", "queued"),
     ("queued", "running"),
     ("running", "paused"),
-    ("paused", "running"),
+    ("paused", "queued"),
     ("running", "succeeded"),
     *itertools.product(("validating_files", "queued", "running", "paused"), ("failed", "cancelled")),
 }
@@ -82,7 +82,10 @@ def test_a_move_writes_status_event_and_audit_entry(database: Database, project:
 def test_the_end_is_told_once_and_leaves_the_queue(database: Database, project: str, job: FineTuningJob):
     fence = claimed(database).fence
     error = JobError(code="invalid_training_file", message="no", param="training_file")
+    told = {"name": "x", "url": "https://x.example", "secret": "whsec_", "actor": "a"}
     with database.scope(project) as scope:
+        endpoint = webhooks.insert(scope, event_types=["fine_tuning.job.failed"], **told)
+        webhooks.insert(scope, event_types=["fine_tuning.job.succeeded"], **told)
         failed = moves.move(
             scope, job.id, "failed", fence=fence, event="no", level="error", changes={"error": error}
         )
@@ -94,8 +97,21 @@ def test_the_end_is_told_once_and_leaves_the_queue(database: Database, project: 
         waiting = outbox.waiting(system)
         assert [(event.type, event.subject) for event in waiting] == [("fine_tuning.job.failed", job.id)]
         assert waiting[0].id.startswith("evt_")
-        outbox.delivered(system, waiting[0].id)
+        delivery = work.claim(system, "w", [outbox.KIND], lease_seconds=60.0)
+        assert delivery is not None and delivery.subject == f"{waiting[0].id}/{endpoint.id}"
+        assert work.claim(system, "w", [outbox.KIND], lease_seconds=60.0) is None
+    with database.scope(project) as scope:
+        outbox.settle(scope, delivery)
+    with database.system() as system:
         assert outbox.waiting(system) == []
+
+
+def test_what_nobody_wants_to_hear_waits_for_nothing(database: Database, project: str, job: FineTuningJob):
+    with database.scope(project) as scope:
+        moves.move(scope, job.id, "cancelled", fence=None, event="cancelled")
+    with database.system() as system:
+        assert outbox.waiting(system) == []
+        assert work.claim(system, "w", [outbox.KIND], lease_seconds=60.0) is None
 
 
 def test_cancelling_takes_the_work_from_whoever_holds_it(
@@ -115,6 +131,26 @@ def test_cancelling_takes_the_work_from_whoever_holds_it(
             write(scope)
     with database.system() as system:
         assert not work.renew(system, claim, 60.0)
+
+
+def test_a_paused_job_leaves_the_queue_and_comes_back_with_a_higher_fence(
+    database: Database, project: str, job: FineTuningJob
+):
+    claim = claimed(database)
+    with database.scope(project) as scope:
+        put(scope, job.id, "running")
+        jobs.want(scope, jobs.get(scope, job.id), "paused")
+        changes: JobChanges = {"estimated_finish": 7}
+        jobs.change(scope, job.id, changes, fence=claim.fence)
+        assert jobs.get(scope, job.id).wanted == "paused"
+        paused = moves.move(scope, job.id, "paused", fence=claim.fence, event="paused")
+        assert (paused.wanted, paused.estimated_finish, paused.finished_at) == (None, None, None)
+        assert not work.holds(scope, job.id, claim.fence)
+    with database.scope(project) as scope:
+        moves.move(scope, job.id, "queued", fence=None, event="resumed")
+    with database.system() as system:
+        again = work.claim(system, "w", ["train"], lease_seconds=60.0)
+    assert again is not None and again.fence > claim.fence
 
 
 @pytest.mark.parametrize("final", sorted(FINAL))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import event, text
 
-from afina.store import audit, events, files, jobs, keys, work
+from afina.store import audit, chats, events, files, jobs, keys, work
 from afina.store.database import Database
 from afina.store.scope import Scope
 from afina.store.tables import metadata
@@ -26,6 +26,10 @@ CALLS: dict[str, tuple[Callable[[Scope, str], object], str | None]] = {
     "files": (lambda scope, job: files.page(scope, after="file-x"), "ix_files_project_id_seq"),
     "keys": (lambda scope, job: keys.page(scope), "ix_keys_project_id_seq"),
     "audit entries": (lambda scope, job: audit.page(scope), "ix_audit_project_id_seq"),
+    "stored chats by metadata": (
+        lambda scope, job: chats.page(scope, metadata={"a": "b"}, after="chatcmpl-x"),
+        "ix_stored_chats_project_id_seq",
+    ),
     "one job": (lambda scope, job: jobs.get(scope, job), None),
     "jobs of a file": (lambda scope, job: jobs.using_file(scope, "file-x"), None),
     "a fence": (lambda scope, job: work.holds(scope, job, 1), None),

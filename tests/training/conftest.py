@@ -13,9 +13,10 @@ from afina.data.tokens import TokenFile
 from afina.engine.engine import Engine
 from afina.engine.fake import FakeEngine
 from afina.engine.types import AdapterSpec
+from afina.host.runs import METHODS
 from afina.schemas.fine_tuning import StepMetrics
 from afina.schemas.runs import LoraSpec, RunEvent, RunSpec, Stepped, run_event
-from afina.training import resume_points, sft
+from afina.training import resume_points
 from afina.training.reporter import Reporter, RunStopped
 
 NewSpec = Callable[..., RunSpec]
@@ -91,7 +92,7 @@ class Runner:
         step = resume_points.read_seal(Path(spec.resume)).step if spec.resume else 0
         reporter = Stopping(spec, self.engine, step=step, stop_behind=stop_behind)
         try:
-            await sft.train(spec, self.engine, reporter)
+            await METHODS[spec.method](spec, self.engine, reporter)
         except RunStopped:
             pass
         finally:

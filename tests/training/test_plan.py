@@ -3,7 +3,7 @@
 import pytest
 
 from afina.data.tokens import TokenStats
-from afina.schemas.fine_tuning import SupervisedHyperparameters
+from afina.schemas.fine_tuning import DpoHyperparameters, SupervisedHyperparameters
 from afina.training import plan
 from afina.training.plan import BaseFacts
 
@@ -52,11 +52,22 @@ def test_epochs(examples, epochs):
     ],
 )
 def test_batch_size(examples, tokens, size):
-    assert plan.batch_size(stats(examples, tokens=tokens), SMALL) == size
+    data = stats(examples, tokens=tokens)
+    assert plan.resolve(SupervisedHyperparameters(), data, SMALL).batch_size == size
 
 
 def test_an_example_of_several_rows_counts_with_all_of_them():
-    assert plan.batch_size(stats(10, rows=160), SMALL) == plan.batch_size(stats(160), SMALL)
+    asked = SupervisedHyperparameters(n_epochs=1, batch_size=8, learning_rate_multiplier=1)
+    assert plan.total_steps(asked, stats(10, rows=160)) == 20
+    auto = SupervisedHyperparameters()
+    several, single = (plan.resolve(auto, data, SMALL) for data in (stats(10, rows=160), stats(160)))
+    assert several.batch_size == single.batch_size
+
+
+def test_a_pair_counts_once():
+    asked = DpoHyperparameters(n_epochs=1, batch_size=8, learning_rate_multiplier=1)
+    assert plan.total_steps(asked, stats(160, rows=480)) == 20
+    assert plan.resolve(DpoHyperparameters(), stats(160, rows=480), SMALL).batch_size == 10
 
 
 @pytest.mark.parametrize(
@@ -68,11 +79,20 @@ def test_token_budget(parameters, tokens):
 
 
 def test_learning_rate():
-    assert plan.learning_rate(1.0, BaseFacts(1, 2000, 1)) == 5e-4
-    assert plan.learning_rate(3.0, BaseFacts(1, 2000, 1)) == 3 * plan.learning_rate(
-        1.0, BaseFacts(1, 2000, 1)
-    )
-    assert plan.learning_rate(1.0, BaseFacts(1, 500, 1)) == pytest.approx(5e-4 * 4**0.781)
+    def rate(multiplier: float, hidden_size: int, kind=SupervisedHyperparameters) -> float:
+        planned = kind(n_epochs=1, batch_size=1, learning_rate_multiplier=multiplier)
+        return plan.learning_rate(planned, BaseFacts(1, hidden_size, 1))
+
+    assert rate(1.0, 2000) == 5e-4
+    assert rate(3.0, 2000) == 3 * rate(1.0, 2000)
+    assert rate(1.0, 500) == pytest.approx(5e-4 * 4**0.781)
+    assert rate(1.0, 2000, DpoHyperparameters) == pytest.approx(5e-5)
+
+
+def test_beta():
+    assert plan.beta(plan.resolve(DpoHyperparameters(), stats(160), SMALL)) == 0.1
+    assert plan.beta(DpoHyperparameters(beta=2.0)) == 2.0
+    assert plan.beta(SupervisedHyperparameters()) is None
 
 
 @pytest.mark.parametrize(

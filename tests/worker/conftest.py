@@ -136,6 +136,14 @@ class Rooms:
         with self.database.scope(self.project) as scope:
             moves.move(scope, id, "cancelled", fence=None, event="The job has been cancelled", actor="key")
 
+    def pause(self, id: str) -> None:
+        with self.database.scope(self.project) as scope:
+            jobs.want(scope, jobs.get(scope, id, hold=True), "paused")
+
+    def resume(self, id: str) -> None:
+        with self.database.scope(self.project) as scope:
+            moves.move(scope, id, "queued", fence=None, event="resumed", actor="key")
+
     def claim(self, kind: str = "validate", owner: str = "test", lease_seconds: float = 600) -> Claim | None:
         with self.database.system() as system:
             return work.claim(system, owner, [kind], lease_seconds=lease_seconds)

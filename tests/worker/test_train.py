@@ -12,6 +12,8 @@ from afina.schemas.models import Manifest
 from afina.store import checkpoints, moves
 from afina.worker import publish, train
 from afina.worker.context import Hold
+from afina.worker.pause import pause
+from afina.worker.sweep import forget_runs
 
 STEPS = {"n_epochs": 2, "batch_size": 2}  # of ten examples: ten steps
 
@@ -100,6 +102,60 @@ def test_a_drained_job_is_resumed_by_the_next_worker_and_ends_bit_by_bit_alike(
     assert [row.step_number for row in listed(rooms, job)] == [10, 5]
     assert rooms.weights(rooms.job(job.id).fine_tuned_model) == twin
     assert sound(rooms)
+
+
+def test_a_paused_job_goes_on_after_a_restart_and_ends_bit_by_bit_alike(rooms, new_worker, until, gate, twin):
+    job = rooms.submit(**STEPS)
+    gate.closed_from = 4
+    with new_worker("worker-1"):
+        until(lambda: rooms.steps(job.id) == [1, 2, 3])
+        rooms.pause(job.id)
+        gate.closed_from = 5
+        until(lambda: rooms.job(job.id).status == "paused" or rooms.steps(job.id)[-1] > 3)
+        gate.open()
+        until(lambda: rooms.job(job.id).status == "paused")
+    paused = rooms.job(job.id)
+    stopped_at = rooms.steps(job.id)[-1]
+    assert (paused.wanted, paused.estimated_finish, rooms.attempts(job.id)) == (None, None, None)
+    assert rooms.said(job.id)[-1] == f"The job has been paused after step {stopped_at}"
+    assert listed(rooms, job)[0].step_number == stopped_at  # its model as it is can be tried meanwhile
+    snapshot = rooms.model(listed(rooms, job)[0].fine_tuned_model_checkpoint)
+    assert [path.name for path in sorted(rooms.blobs.path(snapshot.folder).iterdir())] == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "manifest.json",
+    ]
+    rooms.resume(job.id)
+    with new_worker("worker-2"):
+        until(lambda: ended(rooms, job))
+    assert f"The job goes on from step {stopped_at}" in rooms.said(job.id)
+    assert rooms.steps(job.id) == list(range(1, 11))
+    assert rooms.weights(rooms.job(job.id).fine_tuned_model) == twin
+    assert sound(rooms)
+
+
+def test_a_pause_that_is_taken_back_in_time_is_none(rooms, context, validated):
+    job = validated(**STEPS)
+    claim = rooms.claim("train")
+    assert claim is not None
+    hold = Hold(claim)
+    assert not pause(context, hold)
+    with rooms.database.scope(rooms.project) as scope:
+        moves.move(scope, job.id, "running", fence=claim.fence, event="started")
+    rooms.pause(job.id)
+    assert train.wish(context, hold) == "paused"
+    assert train.interrupted(context, hold)
+    assert pause(context, hold)
+    assert rooms.said(job.id)[-1] == "The job has been paused before its first step"
+
+
+def test_the_run_folder_of_a_job_that_was_cancelled_while_paused_is_swept(rooms, validated):
+    job, other = validated(), validated()
+    for each in (job, other):
+        (rooms.settings.data / "runs" / each.id / "1").mkdir(parents=True)
+    rooms.cancel(job.id)
+    assert forget_runs(rooms.database, rooms.settings.data / "runs") == 1
+    assert [folder.name for folder in (rooms.settings.data / "runs").iterdir()] == [other.id]
 
 
 def test_a_job_that_continues_a_model_starts_from_its_adapter(rooms, new_worker, until, gate):

@@ -6,9 +6,37 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 import afina
-from afina.api import chat, errors, estimates, files, fine_tuning, headers, keys, models, pages, scores
+from afina.api import (
+    admin_accounts,
+    admin_keys,
+    admin_projects,
+    batches,
+    chat,
+    chat_exports,
+    completions,
+    conversations,
+    embeddings,
+    errors,
+    estimates,
+    files,
+    fine_tuning,
+    graders,
+    headers,
+    keys,
+    models,
+    moderations,
+    pages,
+    permissions,
+    responses,
+    scores,
+    stored_chats,
+    uploads,
+    usage,
+    webhooks,
+)
 from afina.api.rooms import Rooms
 from afina.blobs import Blobs
+from afina.graders.sandbox import Sandbox
 from afina.serving.router import Router
 from afina.settings import Settings
 from afina.store.database import Database
@@ -21,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         database, blobs = Database(settings.database), Blobs(settings.data / "blobs")
         router = Router(database, blobs, settings)
-        app.state.rooms = Rooms(settings, database, blobs, router)
+        app.state.rooms = Rooms(settings, database, blobs, router, Sandbox())
         yield
         await router.close()
         database.close()
@@ -34,7 +62,13 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     api = APIRouter(prefix="/v1")
-    for resource in (files, fine_tuning, models, chat, estimates, keys, scores):
+    for resource in (files, uploads, batches, fine_tuning, models, chat, estimates, keys, scores):
+        api.include_router(resource.router)
+    for resource in (stored_chats, chat_exports, completions):
+        api.include_router(resource.router)
+    for resource in (responses, conversations, embeddings, moderations, graders):
+        api.include_router(resource.router)
+    for resource in (permissions, webhooks, usage, admin_projects, admin_accounts, admin_keys):
         api.include_router(resource.router)
     app.include_router(api)
     app.include_router(pages.router)

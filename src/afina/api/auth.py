@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from afina.api.rooms import InRooms, Rooms
 from afina.errors import AuthenticationError, InvalidRequest, NotFound, PermissionDenied
+from afina.serving.meter import Payer, payer
 from afina.store import clock, keys, projects
 from afina.store.keys import Key, Role
 
@@ -16,7 +17,7 @@ WRONG_KEY = (
     "Incorrect API key provided. Create one with `afina keys create`, or ask the owner of the project."
 )
 LONGEST_KEY = 512
-RANK: dict[Role, int] = {"viewer": 0, "member": 1, "owner": 2}
+RANK: dict[Role, int] = {"viewer": 0, "member": 1, "owner": 2, "admin": 3}
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,27 @@ def at_least(role: Role) -> Callable[[Caller], Awaitable[Caller]]:
                 f"You have insufficient permissions for this operation. It needs the role '{role}', "
                 f"and this key has the role '{caller.role}'."
             )
+        payer.set(Payer(caller.project_id, caller.key_id))
         return caller
 
     return check
 
 
+def administer(caller: Annotated[Caller, Depends(identify)], rooms: InRooms) -> Caller:
+    """The caller, who may act for the whole organisation: an admin key, or an owner of its first project."""
+    if caller.role == "admin":
+        return caller
+    with rooms.database.system(read=True) as system:
+        first = projects.first(system, caller.organization_id)
+    if caller.role != "owner" or caller.project_id != first.id:
+        raise PermissionDenied(
+            "You have insufficient permissions for this operation. It needs an admin key, "
+            "or an owner's key of the organization's first project."
+        )
+    return caller
+
+
+Admin = Annotated[Caller, Depends(administer)]
 Viewer = Annotated[Caller, Depends(at_least("viewer"))]
 Member = Annotated[Caller, Depends(at_least("member"))]
 Owner = Annotated[Caller, Depends(at_least("owner"))]

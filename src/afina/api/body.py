@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from afina.api.wording import invalid
 from afina.data.strict_json import JsonObject, StrictJsonError, loads
 from afina.errors import InvalidRequest, RequestTimeout, RequestTooLarge, UnsupportedMediaType
+from afina.schemas.wording import validated
 
 MAX_JSON_BYTES = 10 * 1024 * 1024
 SILENCE_SECONDS = 60.0
@@ -49,11 +49,7 @@ def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Body[Model]]]
 
 def parse(model: type[Model], data: bytes) -> Model:
     """The request that `data` holds; a 400 names the first parameter that is wrong."""
-    value = parse_object(data)
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_input=False)[0], value) from None
+    return validated(model, parse_object(data))
 
 
 def parse_object(data: bytes) -> JsonObject:

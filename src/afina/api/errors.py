@@ -8,8 +8,8 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from afina.api.wording import invalid
 from afina.errors import AfinaError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
+from afina.schemas.wording import invalid
 
 BODY_LEFT = frozenset({408, 413})  # the rest of the request's body is not read, so nothing can follow it
 

@@ -27,7 +27,6 @@ from afina.store.scope import Scope
 from afina.store.speeds import Timed
 from afina.training import datasets, plan
 from afina.training.bases import Base
-from afina.training.batches import steps_per_epoch
 from afina.training.datasets import Source
 
 router = APIRouter(prefix="/afina/estimates")
@@ -72,7 +71,8 @@ def uploads(scope: Scope, job: FineTuningJob) -> dict[FileKind, FileObject]:
 
 def checked(rooms: Rooms, job: FineTuningJob, base: Base, *, file: FileObject, kind: FileKind) -> TokenStats:
     """The counts of a sound file; raises the `DataError` that the job would fail with."""
-    source = Source(file, kind, base, max_length=base.max_length(job.afina.max_length))
+    length = base.max_length(job.afina.max_length)
+    source = Source(file, kind, base, length, datasets.FORMATS[job.method.type])
     with room():
         return datasets.sound(source, rooms.blobs, rooms.settings.tokens).stats
 
@@ -81,7 +81,7 @@ def described(
     job: FineTuningJob, data: TokenStats, base: Base, *, asked: str, timed: Sequence[Timed]
 ) -> Estimate:
     """The numbers of a job in words of the wire."""
-    numbers = plan.resolve(job.method.supervised.hyperparameters, data, base.facts)
+    numbers = plan.resolve(job.method.hyperparameters, data, base.facts)
     n_epochs, batch_size, _ = plan.resolved(numbers)
     tokens = n_epochs * data.tokens
     price = prices.of(asked)
@@ -92,7 +92,7 @@ def described(
         tokens_per_epoch=data.tokens,
         n_epochs=n_epochs,
         batch_size=batch_size,
-        steps=n_epochs * steps_per_epoch(data.rows, batch_size),
+        steps=plan.total_steps(numbers, data),
         trained_tokens=tokens,
         seconds=expected(tokens, timed),
         finished_jobs=len(timed),

@@ -13,15 +13,15 @@ from afina import ids
 from afina.api import attempts
 from afina.api.attempts import Again
 from afina.api.auth import Member, Viewer
-from afina.api.body import check_encoding, receive
-from afina.api.multipart import Form
+from afina.api.form_body import received
+from afina.api.multipart import Expected
 from afina.api.queries import After, Order, limited
 from afina.api.rooms import InRooms, Rooms
-from afina.api.upload_form import Upload, read_upload
+from afina.api.upload_form import NewFile, read_upload
 from afina.blobs import Written
 from afina.errors import InvalidRequest
-from afina.schemas.files import FileObject
-from afina.schemas.record import Deleted, Page
+from afina.schemas.files import FileDeleted, FileObject, Traces
+from afina.schemas.record import Page
 from afina.store import clock, files
 from afina.store.scope import Scope
 
@@ -56,21 +56,11 @@ async def create(
     return file
 
 
-async def store(request: Request, rooms: Rooms, blob: str) -> tuple[Upload, Written]:
+async def store(request: Request, rooms: Rooms, blob: str) -> tuple[NewFile, Written]:
     """Write the file of a form to its blob while the form arrives; a form that is refused leaves nothing."""
-    check_encoding(request, "multipart/form-data")
-    with rooms.blobs.writer(blob) as writer:
-        form = Form(
-            request.headers.get("content-type", ""),
-            writer.write,
-            max_file_bytes=rooms.settings.max_file_bytes,
-        )
-
-        async def take(chunk: bytes) -> None:
-            await run_in_threadpool(form.feed, chunk)
-
-        await receive(request, take)
-        return read_upload(form), await run_in_threadpool(writer.commit)
+    expected = Expected("file", rooms.settings.max_file_bytes, cure="; use /v1/uploads")
+    async with received(request, rooms.blobs, blob, expected=expected) as found:
+        return read_upload(found.form), await found.keep()
 
 
 @router.get("")
@@ -120,9 +110,10 @@ def disposition(filename: str) -> str:
 
 
 @router.delete("/{file_id}")
-def delete(file_id: str, caller: Member, rooms: InRooms) -> Deleted:
-    """Remove a file that no unfinished job uses: its row first, then its bytes."""
+def delete(file_id: str, caller: Member, rooms: InRooms) -> FileDeleted:
+    """Remove a file that no unfinished work uses: its row first, then its bytes; tells what was trained on it."""
     with rooms.database.scope(caller.project_id) as scope:
         file = files.delete(scope, file_id, actor=caller.key_id)
+        traces = Traces(models=files.models_from(scope, file_id))
     rooms.blobs.delete(file.blob)
-    return Deleted(id=file.id, object="file")
+    return FileDeleted(id=file.id, afina=traces)

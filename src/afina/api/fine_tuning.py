@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs`: create, list, retrieve, cancel, events, checkpoints."""
+"""`/v1/fine_tuning/jobs`: create, list, retrieve, cancel, pause, resume, events, checkpoints."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -35,11 +35,15 @@ def create(
 ) -> FineTuningJob:
     """Write down what is wanted: the job, its first event and the work, in one transaction."""
     production = rooms.settings.environment == "production"
+    reported = bool(rooms.settings.wandb_api_key)
 
     def make(scope: Scope) -> tuple[str, FineTuningJob]:
         target = find_model(scope, body.value.model, production=production)
         job = new_job(scope, body.value, target)
-        return job.id, submit(scope, caller, job, doubts=warnings(job, target))
+        made = submit(scope, caller, job, doubts=warnings(job, target, reported=reported))
+        for number, _ in enumerate(job.integrations or [] if reported else []):
+            work.enqueue(scope, f"{job.id}/wandb/{number}", "wandb")
+        return job.id, made
 
     with rooms.database.scope(caller.project_id) as scope:
         attempt = again.attempt("fine_tuning.jobs", body.sha256)
@@ -88,6 +92,37 @@ def cancel(job_id: str, caller: Member, rooms: InRooms) -> FineTuningJob:
         return moves.move(
             scope, job_id, "cancelled", fence=None, event="The job has been cancelled", actor=caller.key_id
         )
+
+
+@router.post("/{job_id}/pause")
+def pause(job_id: str, caller: Member, rooms: InRooms) -> FineTuningJob:
+    """Ask a running job to stop behind a resume point; it is `paused` when its run has stopped."""
+    with rooms.database.scope(caller.project_id) as scope:
+        job = jobs.get(scope, job_id, hold=True)
+        if job.status == "paused" or job.wanted == "paused":
+            return job
+        if job.status != "running":
+            raise InvalidRequest(
+                f"Only a running job can be paused, and this one is '{job.status}'.", code="invalid_state"
+            )
+        events.append(scope, job_id, [NewEvent("Pausing the job after its next step")], fence=None)
+        return jobs.want(scope, job, "paused")
+
+
+@router.post("/{job_id}/resume")
+def resume(job_id: str, caller: Member, rooms: InRooms) -> FineTuningJob:
+    """Have a paused job go on from where it is; before its run has stopped, the pause is taken back."""
+    with rooms.database.scope(caller.project_id) as scope:
+        job = jobs.get(scope, job_id, hold=True)
+        if job.status == "running" and job.wanted == "paused":
+            events.append(scope, job_id, [NewEvent("The job is not paused after all")], fence=None)
+            return jobs.want(scope, job, None)
+        if job.status != "paused":
+            raise InvalidRequest(
+                f"Only a paused job can be resumed, and this one is '{job.status}'.", code="invalid_state"
+            )
+        said = "Resuming the job, moving it to queued state"
+        return moves.move(scope, job_id, "queued", fence=None, event=said, actor=caller.key_id)
 
 
 @router.get("/{job_id}/events")

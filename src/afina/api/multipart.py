@@ -10,6 +10,7 @@ from afina.errors import InvalidRequest, RequestTooLarge, clipped
 
 MAX_OVERHEAD = 64 * 1024  # bytes that are not the file's: headers, fields, boundaries, what lies around them
 MAX_FIELDS = 32
+MEBIBYTE = 1024 * 1024
 HEAD = 16  # first bytes of the file, by which other formats are known
 
 
@@ -23,12 +24,26 @@ class Part:
     data: bytearray = field(default_factory=bytearray)
 
 
-class Form:
-    """Feed it the body; then `fields`, and of the part called `file` its name, length and first bytes, are known."""
+@dataclass(frozen=True)
+class Expected:
+    """The one part that holds a file: what it is called, how long it may be, and what helps where it is longer."""
 
-    def __init__(self, content_type: str, store: Callable[[bytes], object], *, max_file_bytes: int):
+    name: str
+    max_bytes: int
+    cure: str = ""
+
+    def too_large(self) -> RequestTooLarge:
+        """The refusal of what is longer."""
+        text = f"File is too large. Max {self.max_bytes // MEBIBYTE} MB{self.cure}."
+        return RequestTooLarge(text, param=self.name, code="file_too_large")
+
+
+class Form:
+    """Feed it the body; then `fields` are known, and of the file in it the name, length and first bytes."""
+
+    def __init__(self, content_type: str, store: Callable[[bytes], object], *, expected: Expected):
         self.store = store
-        self.max_file_bytes = max_file_bytes
+        self.expected = expected
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
         self.file_bytes = 0
@@ -92,13 +107,14 @@ class Form:
         if name is None:
             raise malformed("A part of the multipart body has no name.")
         self.part.name = name.decode("utf-8", "replace")
-        taken = self.filename is not None if self.part.name == "file" else self.part.name in self.fields
+        is_file = self.part.name == self.expected.name
+        taken = self.filename is not None if is_file else self.part.name in self.fields
         if taken:
             shown = clipped(self.part.name)
             raise InvalidRequest(f"Duplicate parameter '{shown}'.", param=shown, code="duplicate_parameter")
         if len(self.fields) >= MAX_FIELDS:
             raise malformed(f"The form has more than {MAX_FIELDS} fields.")
-        if self.part.name == "file":
+        if is_file:
             self.part.is_file = True
             self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
 
@@ -109,9 +125,8 @@ class Form:
             return
         piece = data[start:end]
         self.file_bytes += len(piece)
-        if self.file_bytes > self.max_file_bytes:
-            limit = self.max_file_bytes // (1024 * 1024)
-            raise RequestTooLarge(f"File is too large. Max {limit} MB.", param="file", code="file_too_large")
+        if self.file_bytes > self.expected.max_bytes:
+            raise self.expected.too_large()
         self.head = (self.head + piece)[:HEAD] if len(self.head) < HEAD else self.head
         self.store(piece)
 

@@ -9,10 +9,10 @@ from afina.schemas.fine_tuning import (
     Adapter,
     CreateJob,
     FineTuningJob,
+    Hyperparameters,
     JobDetails,
-    Supervised,
     SupervisedHyperparameters,
-    SupervisedMethod,
+    method_of,
 )
 from afina.schemas.models import Model
 from afina.serving.names import Target, target_of
@@ -39,8 +39,8 @@ def new_job(scope: Scope, request: CreateJob, target: Target) -> FineTuningJob:
         training_file=request.training_file,
         validation_file=request.validation_file,
         seed=secrets.randbelow(SEEDS) if request.seed is None else request.seed,
-        hyperparameters=numbers,
-        method=SupervisedMethod(type="supervised", supervised=Supervised(hyperparameters=numbers)),
+        hyperparameters=numbers.common,
+        method=method_of(numbers),
         integrations=integrations or None,
         metadata=request.metadata,
         user_provided_suffix=request.suffix,
@@ -74,11 +74,11 @@ def check_file(scope: Scope, file_id: str, *, param: str, now: int) -> None:
         raise InvalidRequest(f"The file {file.id} has expired. Upload it again.", param=param)
 
 
-def hyperparameters(request: CreateJob) -> SupervisedHyperparameters:
+def hyperparameters(request: CreateJob) -> Hyperparameters:
     """The method's numbers; the deprecated ones at the top fill what it leaves open."""
     old = request.hyperparameters.model_dump(exclude_unset=True) if request.hyperparameters else {}
-    new = request.method.supervised.hyperparameters.model_dump(exclude_unset=True) if request.method else {}
-    return SupervisedHyperparameters.model_validate(old | new)
+    asked = request.method.hyperparameters if request.method else SupervisedHyperparameters()
+    return type(asked).model_validate(old | asked.model_dump(exclude_unset=True))
 
 
 def details(scope: Scope, request: CreateJob, target: Target) -> JobDetails:
@@ -97,15 +97,24 @@ def details(scope: Scope, request: CreateJob, target: Target) -> JobDetails:
 
 
 def adapter_of(scope: Scope, tuned: Model) -> Adapter | None:
-    """Rank and alpha of a tuned model, as its job had them; None for a model without a job."""
-    return jobs.get(scope, tuned.job_id).afina.adapter if tuned.job_id else None
+    """Rank and alpha of a tuned model, as its job had them; None for a model without a job.
+
+    Who may use another project's model may know the shape of its adapter.
+    """
+    if tuned.job_id is None or tuned.project_id is None:
+        return None
+    owner = Scope(scope.connection, tuned.project_id, scope.organization_id)
+    return jobs.get(owner, tuned.job_id).afina.adapter
 
 
-def warnings(job: FineTuningJob, target: Target) -> Iterator[str]:
-    """What the user should know before the job is done."""
+def warnings(job: FineTuningJob, target: Target, *, reported: bool) -> Iterator[str]:
+    """What the user should know before the job is done; `reported`: whether integrations are told."""
     if target.warning is not None:
         yield target.warning
-    if job.integrations:
-        yield "Integrations are kept with the job, but nothing is sent to them yet"
+    if job.integrations and not reported:
+        yield (
+            "Nothing is sent to Weights & Biases: this server has no key for it (AFINA_WANDB_API_KEY). "
+            "The integration is kept with the job"
+        )
     if job.training_file == job.validation_file:
         yield "The validation file is the training file: its figures say nothing about new examples"

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from afina.blobs import Blobs
+from afina.graders.sandbox import Sandbox
 from afina.serving.router import Router
 from afina.settings import Settings
 from afina.store.database import Database
@@ -19,6 +20,7 @@ class Rooms:
     database: Database
     blobs: Blobs
     router: Router
+    sandbox: Sandbox
 
 
 async def of(request: Request) -> Rooms:

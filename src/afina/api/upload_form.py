@@ -1,21 +1,21 @@
 """What a form must say about a file before it is kept."""
 
 import hashlib
+from collections.abc import Set
 from dataclasses import dataclass
 
 from afina.api.multipart import Form
 from afina.blobs import Written
 from afina.data.jsonl import refusal
 from afina.errors import InvalidRequest, clipped
-from afina.schemas.files import UPLOAD_PURPOSES, FileObject
+from afina.schemas.files import EXPIRES_AFTER, KEPT_BY_DEFAULT, UPLOAD_PURPOSES, FileObject
 
 LINE_PURPOSES = ("fine-tune", "batch")  # their files hold one JSON object a line
-EXPIRES_AFTER = (3600, 2_592_000)
 ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 
 
 @dataclass(frozen=True)
-class Upload:
+class NewFile:
     """A form that was found right; `expires_after` in seconds."""
 
     filename: str
@@ -24,11 +24,12 @@ class Upload:
 
     def file(self, identifier: str, written: Written, *, now: int) -> FileObject:
         """The record of its stored bytes."""
+        kept = self.expires_after or KEPT_BY_DEFAULT.get(self.purpose)
         return FileObject(
             id=identifier,
             bytes=written.bytes,
             created_at=now,
-            expires_at=None if self.expires_after is None else now + self.expires_after,
+            expires_at=None if kept is None else now + kept,
             filename=self.filename,
             purpose=self.purpose,
             sha256=written.sha256,
@@ -40,14 +41,9 @@ class Upload:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def read_upload(form: Form) -> Upload:
+def read_upload(form: Form) -> NewFile:
     """The form's fields and file, or the 400 that tells what is wrong with them."""
-    form.finish()
-    for name in form.fields:
-        if name not in ("purpose", ANCHOR, SECONDS):
-            raise InvalidRequest(
-                f"Unknown parameter: '{clipped(name)}'.", param=clipped(name), code="unknown_parameter"
-            )
+    refuse_others(form, {"purpose", ANCHOR, SECONDS})
     if form.filename is None:
         raise required("file")
     if "purpose" not in form.fields:
@@ -57,9 +53,18 @@ def read_upload(form: Form) -> Upload:
     filename = basename(form.filename)
     if form.file_bytes == 0:
         raise InvalidRequest("File is empty.", param="file", code="empty_file")
-    if purpose in LINE_PURPOSES:
-        check_lines(filename, form.head)
-    return Upload(filename, purpose, expires_after(form.fields))
+    check_name(filename, purpose)
+    check_head(form.head, purpose)
+    return NewFile(filename, purpose, expires_after(form.fields))
+
+
+def refuse_others(form: Form, known: Set[str]) -> None:
+    """A form has no fields but those that are known."""
+    for name in form.fields:
+        if name not in known:
+            raise InvalidRequest(
+                f"Unknown parameter: '{clipped(name)}'.", param=clipped(name), code="unknown_parameter"
+            )
 
 
 def required(name: str) -> InvalidRequest:
@@ -79,24 +84,28 @@ def check_purpose(purpose: str) -> None:
     )
 
 
-def basename(sent: str) -> str:
+def basename(sent: str, *, param: str = "file") -> str:
     """The last part of a name that may be a whole path; the blob is found by id, never by this."""
     name = sent.replace("\\", "/").rpartition("/")[2]
     name = "".join(letter for letter in name if letter.isprintable()).strip()
     if not name.lstrip(".") or name.lower() == ".jsonl":
-        raise InvalidRequest("The file has no name.", param="file", code="invalid_filename")
+        raise InvalidRequest("The file has no name.", param=param, code="invalid_filename")
     if len(name.encode()) > 255:
         raise InvalidRequest(
-            "The file's name is longer than 255 bytes.", param="file", code="invalid_filename"
+            "The file's name is longer than 255 bytes.", param=param, code="invalid_filename"
         )
     return name
 
 
-def check_lines(filename: str, head: bytes) -> None:
-    """What can be told from name and first bytes; the rest is told by the job that reads the file."""
-    if not filename.lower().endswith(".jsonl"):
+def check_name(filename: str, purpose: str) -> None:
+    """A file of JSON lines says so in its name."""
+    if purpose in LINE_PURPOSES and not filename.lower().endswith(".jsonl"):
         raise invalid_format("the file must be a .jsonl file, and its name must say so")
-    if (reason := refusal(head)) is not None:
+
+
+def check_head(head: bytes, purpose: str) -> None:
+    """What can be told from the first bytes; the rest is told by the job that reads the file."""
+    if purpose in LINE_PURPOSES and (reason := refusal(head)) is not None:
         raise invalid_format(reason)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from afina import __version__
-from afina.cli import chat, check, compare, estimate, files, jobs, keys, models, operate
+from afina.cli import batches, chat, chats, check, compare, estimate, files, jobs, keys, models, operate
 from afina.cli.output import complain
 from afina.errors import AfinaError
 
@@ -21,7 +21,9 @@ app = typer.Typer(
 )
 app.add_typer(files.app, name="files")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(batches.app, name="batches")
 app.command("chat")(chat.chat)
+app.add_typer(chats.app, name="chats")
 app.command("compare")(compare.compare)
 app.command("check")(check.check)
 app.command("estimate")(estimate.estimate)

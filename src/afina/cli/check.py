@@ -14,7 +14,7 @@ from afina.cli.language import _, decimal
 from afina.cli.output import Json, aside, console, emit, show_fields
 
 if TYPE_CHECKING:
-    from afina.data.report import FileKind, Finding, Problem, Report
+    from afina.data.report import FileKind, Finding, Format, Problem, Report
 
 CHUNK = 1 << 20
 KEPT = 1000
@@ -44,9 +44,10 @@ def check(
     json: Json = False,
 ) -> None:
     """Look for what would fail a job, line by line, on this machine alone; exit 1 where there is something."""
-    report = examine(path, "validation" if validation else "training")
+    format = format_of(path)
+    report = examine(path, "validation" if validation else "training", format)
     problems = (*report.problems, *too_few(report))
-    tokens = None if problems else tokens_of(path)
+    tokens = None if problems else tokens_of(path, format)
     if json:
         emit(document(report, problems, tokens))
     else:
@@ -59,14 +60,26 @@ def check(
         raise typer.Exit(1)
 
 
-def examine(path: Path, kind: "FileKind") -> "Report":
+def format_of(path: Path) -> "Format":
+    """What the first row looks like: a conversation, or a pair of answers to choose between."""
+    from afina.data import preference_format
+    from afina.data.jsonl import Line, read_lines
+
+    if not path.is_file():
+        return "chat"
+    with path.open("rb") as file:
+        first = next(iter(read_lines([file.read(SAMPLE_BYTES)])), None)
+    return "preference" if isinstance(first, Line) and preference_format.resembles(first.value) else "chat"
+
+
+def examine(path: Path, kind: "FileKind", format: "Format") -> "Report":
     """The report on a file of any size, showing on a screen how far it is."""
     import afina.base
     from afina.data.jsonl import read_lines
     from afina.data.render import Renderer
     from afina.data.validate import Rules, validate
 
-    rules = Rules(file=kind, renderer=Renderer(afina.base.path()), kept=KEPT)
+    rules = Rules(kind, Renderer(afina.base.path()), KEPT, format)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     screen = aside()
     with (
@@ -91,7 +104,7 @@ def too_few(report: "Report") -> "Iterable[Problem]":
     return (Problem(line=max(1, report.n_examples), field="$", message=error.message, cure=error.cure),)
 
 
-def tokens_of(path: Path) -> Tokens | None:
+def tokens_of(path: Path, format: "Format") -> Tokens | None:
     """The tokens of a sound file; None where the bundled model's template cannot render it, or it was a pipe."""
     import afina.base
     from afina.data.examples import rendered
@@ -107,7 +120,7 @@ def tokens_of(path: Path) -> Tokens | None:
     if size > len(head):
         head = head[: head.rfind(b"\n") + 1]
     try:
-        examples = rendered(read_lines([head]), Renderer(afina.base.path()))
+        examples = rendered(read_lines([head]), Renderer(afina.base.path()), format=format)
         found = sum(len(row.ids) for rows in examples for row in rows)
     except DataError:
         return None

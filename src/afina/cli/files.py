@@ -1,10 +1,11 @@
 """`afina files`: what was uploaded, and what jobs left behind."""
 
+import hashlib
 import sys
 import time
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Upload, list, read and delete files.", no_args_is_help=True)
 
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
+ONE_REQUEST = 512 * 2**20  # bytes; what is larger is sent in parts
+PART = 64 * 2**20
 FileId = Annotated[str, typer.Argument(help="A file's id: file-...", show_default=False)]
 
 
@@ -53,7 +56,23 @@ def upload(client: "OpenAI", path: Path, purpose: Purpose = "fine-tune") -> "Fil
         Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress,
         progress.open(path, "rb", description=path.name) as file,
     ):
+        if path.stat().st_size > ONE_REQUEST:
+            return upload_parts(client, path, file, purpose)
         return client.files.create(file=(path.name, file), purpose=purpose)
+
+
+def upload_parts(client: "OpenAI", path: Path, file: BinaryIO, purpose: Purpose) -> "FileObject":
+    """Send a file that is too large for one request."""
+    kind, length = "application/octet-stream", path.stat().st_size
+    begun = client.uploads.create(bytes=length, filename=path.name, mime_type=kind, purpose=purpose)
+    md5 = hashlib.md5(usedforsecurity=False)
+    parts: list[str] = []
+    while piece := file.read(PART):
+        md5.update(piece)
+        parts.append(client.uploads.parts.create(begun.id, data=piece).id)
+    done = client.uploads.complete(begun.id, part_ids=parts, md5=md5.hexdigest())
+    assert done.file is not None, "an upload that is completed has its file"
+    return done.file
 
 
 @app.command("list")
@@ -112,4 +131,10 @@ def delete_file(file_id: FileId, json: Json = False) -> None:
     """Delete a file; refused while an unfinished job needs it."""
     with connected() as client:
         reply = client.files.delete(file_id)
-    emit(reply.to_dict()) if json else console().print(f"deleted {reply.id}")
+    if json:
+        return emit(reply.to_dict())
+    console().print(f"deleted {reply.id}")
+    traces = (reply.model_extra or {}).get("afina", {})
+    for model in traces.get("models", []):
+        aside().print(f"a model was trained on it, and stays: {model}")
+    return None

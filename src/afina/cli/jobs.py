@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from afina.cli.client import connected
-from afina.cli.files import upload
+from afina.cli.files import Purpose, upload
 from afina.cli.language import _
 from afina.cli.output import (
     Json,
@@ -37,6 +38,13 @@ ModelName = Annotated[str, typer.Option("--model", "-m", help="A base, or an ft:
 Pair = Annotated[list[str] | None, typer.Option(help="name=value, as often as needed.")]
 
 
+class Method(StrEnum):
+    """What a model learns from: conversations, or pairs of a preferred answer and another."""
+
+    supervised = "supervised"
+    dpo = "dpo"
+
+
 @app.command("create")
 def create_job(
     training: Annotated[str, typer.Argument(help="A file's id, or a path to upload.", show_default=False)],
@@ -47,6 +55,8 @@ def create_job(
     epochs: Annotated[int | None, typer.Option(help="1 to 50; else by the size of the file.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="1 to 256; else by the size of the file.")] = None,
     learning_rate_multiplier: Annotated[float | None, typer.Option(help="Times the base's own rate.")] = None,
+    method: Annotated[Method, typer.Option(help="How to tune.")] = Method.supervised,
+    beta: Annotated[float | None, typer.Option(help="With dpo: above 0 to 2, high stays close.")] = None,
     seed: Annotated[int | None, typer.Option(help="Random, if not given.")] = None,
     rank: Annotated[int | None, typer.Option(help="The rank of the adapter.")] = None,
     metadata: Pair = None,
@@ -58,13 +68,14 @@ def create_job(
         "n_epochs": epochs,
         "batch_size": batch_size,
         "learning_rate_multiplier": learning_rate_multiplier,
+        "beta": beta,
     }
     body: dict[str, object] = {
         "model": model,
         "suffix": suffix,
         "seed": seed,
         "metadata": named(metadata) or None,
-        "method": {"type": "supervised", "supervised": {"hyperparameters": given(chosen)}},
+        "method": {"type": method.value, method.value: {"hyperparameters": given(chosen)}},
         "afina": None if rank is None else {"adapter": {"rank": rank}},
     }
     with connected() as client:
@@ -92,10 +103,10 @@ def named(pairs: Sequence[str] | None) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs or ())
 
 
-def file_id(client: "OpenAI", text: str) -> str:
+def file_id(client: "OpenAI", text: str, purpose: Purpose = "fine-tune") -> str:
     """A file that lies here is uploaded; anything else is taken for an id."""
     path = Path(text)
-    return upload(client, path).id if path.is_file() else text
+    return upload(client, path, purpose).id if path.is_file() else text
 
 
 def create(client: "OpenAI", body: dict[str, object]) -> "FineTuningJob":
@@ -204,4 +215,20 @@ def cancel_job(job_id: JobId, json: Json = False) -> None:
     """Cancel a job; what it has learned is not kept as a model."""
     with connected() as client:
         job = client.fine_tuning.jobs.cancel(job_id)
+    emit(job.to_dict()) if json else console().print(f"{job.id} {job.status}")
+
+
+@app.command("pause")
+def pause_job(job_id: JobId, json: Json = False) -> None:
+    """Pause a running job; it stops after its next step, and can go on from there."""
+    with connected() as client:
+        job = client.fine_tuning.jobs.pause(job_id)
+    emit(job.to_dict()) if json else console().print(f"{job.id} {job.status}")
+
+
+@app.command("resume")
+def resume_job(job_id: JobId, json: Json = False) -> None:
+    """Have a paused job go on."""
+    with connected() as client:
+        job = client.fine_tuning.jobs.resume(job_id)
     emit(job.to_dict()) if json else console().print(f"{job.id} {job.status}")

@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
+from afina.host import encoder
 from afina.host.app import create_app
 from afina.processes import die_with, log_to_stderr
+from afina.schemas.embeddings import ENCODER
+from afina.schemas.moderations import MODERATOR
 from afina.settings import from_environment
 
 
@@ -17,8 +21,16 @@ def main() -> None:
     arguments = parse(sys.argv[1:])
     die_with(arguments.parent, signal.SIGKILL)
     log_to_stderr(from_environment().log_level)
-    app = create_app(arguments.source, name=arguments.base, dtype=arguments.dtype, threads=arguments.threads)
+    app = app_of(arguments)
     uvicorn.run(app, uds=arguments.socket, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+
+
+def app_of(arguments: argparse.Namespace) -> FastAPI:
+    """What answers for the model: an engine, or an encoder under one of the two names that mean one."""
+    source, name, threads = arguments.source, arguments.base, arguments.threads
+    if name in (ENCODER, MODERATOR):
+        return encoder.create_app(source, name=name, threads=threads)
+    return create_app(source, name=name, dtype=arguments.dtype, threads=threads)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

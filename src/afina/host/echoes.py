@@ -4,7 +4,7 @@ What all prompts of a request begin with is computed once in a pass: few-shot ex
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import takewhile
 from math import isfinite
@@ -13,8 +13,8 @@ from afina.data.render import Renderer
 from afina.engine import types
 from afina.engine.engine import Engine
 from afina.engine.types import Logprobs
-from afina.errors import RunFailed
-from afina.schemas.completions import CompletionChoice, CompletionLogprobs, CompletionRequest
+from afina.errors import NotFinite
+from afina.schemas.completions import TOKEN_ID, CompletionChoice, CompletionLogprobs, CompletionRequest
 
 SHORTEST_PREFIX = 16  # below, the mask that a prefix needs costs more than the tokens that it saves
 SPELT = 65_536
@@ -40,7 +40,7 @@ class Echoes:
         if request.logprobs is not None:
             scores = await self.scored(prompts, adapter, top=request.logprobs)
         # Spelling out thousands of tokens takes a moment, in which others' tokens must go on.
-        return await asyncio.to_thread(lambda: list(self.choices(prompts, scores, n=request.n)))
+        return await asyncio.to_thread(lambda: list(self.choices(request, scores)))
 
     async def scored(self, prompts: list[list[int]], adapter: str | None, *, top: int) -> list[Logprobs]:
         """The scores of each prompt from its second token on."""
@@ -65,32 +65,43 @@ class Echoes:
         return max(256, min(8192, int(PASS_FLOP / (2 * self.engine.parameters))))
 
     def choices(
-        self, prompts: list[list[int]], scores: Sequence[Logprobs | None], *, n: int
+        self, request: CompletionRequest, scores: Sequence[Logprobs | None]
     ) -> Iterator[CompletionChoice]:
-        """Text and log-probabilities of each prompt, once for each of its `n` choices."""
-        for place, (ids, of) in enumerate(zip(prompts, scores, strict=True)):
-            text, logprobs = self.renderer.decode(ids), None if of is None else self.spelt_out(ids, of)
-            for index in range(place * n, place * n + n):
+        """Text and log-probabilities of each prompt, once for each of its choices."""
+        spelt = as_id if request.return_tokens_as_token_ids else self.spelt
+        for place, (ids, of) in enumerate(zip(request.prompts, scores, strict=True)):
+            text, logprobs = self.renderer.decode(ids), None if of is None else spelt_out(ids, of, spelt)
+            for index in range(place * request.n, place * request.n + request.n):
                 yield CompletionChoice(index=index, text=text, logprobs=logprobs)
 
-    def spelt_out(self, ids: list[int], of: Logprobs) -> CompletionLogprobs:
-        """Scores on the wire; the first token has none."""
-        if not all(map(isfinite, of.values)):
-            raise RunFailed("The adapter's outputs are not finite; nothing can be scored by it.")
-        tops = of.top or ((),) * len(of.values)
-        likeliest = [self.alternatives(*one) for one in zip(ids[1:], of.values, tops, strict=True)]
-        return CompletionLogprobs(
-            tokens=[self.spelt(id) for id in ids],
-            token_logprobs=[None, *of.values],
-            top_logprobs=[None, *likeliest],
-        )
 
-    def alternatives(self, id: int, value: float, top: tuple[tuple[int, float], ...]) -> dict[str, float]:
-        """The likeliest first; of two tokens that are spelt alike the likelier one counts."""
-        found: dict[str, float] = {}
-        for other, logprob in (*top, (id, value)):
-            found.setdefault(self.spelt(other), logprob)
-        return found
+def as_id(id: int) -> str:
+    """A token by its number."""
+    return f"{TOKEN_ID}{id}"
+
+
+def spelt_out(ids: list[int], of: Logprobs, spelt: Callable[[int], str]) -> CompletionLogprobs:
+    """Scores on the wire; the first token has none."""
+    if not all(map(isfinite, of.values)):
+        raise NotFinite("The adapter's outputs are not finite; nothing can be scored by it.")
+    tops = of.top or ((),) * len(of.values)
+    likeliest = [
+        alternatives((*top, (id, value)), spelt)
+        for id, value, top in zip(ids[1:], of.values, tops, strict=True)
+    ]
+    return CompletionLogprobs(
+        tokens=[spelt(id) for id in ids],
+        token_logprobs=[None, *of.values],
+        top_logprobs=[None, *likeliest],
+    )
+
+
+def alternatives(found: Iterable[tuple[int, float]], spelt: Callable[[int], str]) -> dict[str, float]:
+    """Tokens with their log-probabilities, likeliest first; of two that are spelt alike the likelier one counts."""
+    by_text: dict[str, float] = {}
+    for id, logprob in found:
+        by_text.setdefault(spelt(id), logprob)
+    return by_text
 
 
 def shared(prompts: list[list[int]]) -> int:

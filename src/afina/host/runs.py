@@ -8,12 +8,12 @@ from afina.engine.engine import Engine
 from afina.engine.types import AdapterSpec
 from afina.errors import AfinaError, InvalidRequest, Unavailable
 from afina.schemas.runs import Failed, RunSpec
-from afina.training import resume_points, sft
+from afina.training import dpo, resume_points, sft
 from afina.training.reporter import Reporter, RunStopped
 
 log = logging.getLogger(__name__)
 
-METHODS = {"supervised": sft.train}
+METHODS = {"supervised": sft.train, "dpo": dpo.train}
 
 
 class Runs:

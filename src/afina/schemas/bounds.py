@@ -79,6 +79,8 @@ def check_metadata(value: dict[str, str]) -> dict[str, str]:
         raise PydanticCustomError("invalid_value", "metadata keys must have 1 to 64 characters")
     if any(len(text) > 512 for text in value.values()):
         raise PydanticCustomError("invalid_value", "metadata values may have at most 512 characters")
+    if any("\0" in text for pair in value.items() for text in pair):  # PostgreSQL could not look into it
+        raise PydanticCustomError("invalid_value", "metadata may hold no NUL characters")
     return value
 
 

@@ -2,31 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, JsonValue, Tag
+from pydantic import AfterValidator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from afina.schemas.bounds import Metadata
+from afina.schemas.chat_messages import FunctionName, JsonObject, Message, either
 from afina.schemas.record import Request
-
-JsonObject = dict[str, JsonValue]
-
-
-def json_kind(value: object) -> str | None:
-    """Which member of a union of JSON types a value belongs to."""
-    match value:
-        case str():
-            return "text"
-        case list():
-            return "list"
-        case dict():
-            return "object"
-        case _:
-            return None
-
-
-def either(message: str) -> Discriminator:
-    """Tells a union's members apart by their JSON type, and says `message` when it is none of them."""
-    return Discriminator(json_kind, custom_error_type="invalid_type", custom_error_message=message)
 
 
 def check_stops(value: list[str]) -> list[str]:
@@ -39,95 +20,6 @@ def check_stops(value: list[str]) -> list[str]:
 def check_stop(value: str) -> str:
     """An empty sequence would stop everything."""
     return check_stops([value])[0]
-
-
-class TextPart(Request):
-    """Text as one of several parts of a message; where a cache may end is only a hint."""
-
-    type: Literal["text"]
-    text: str
-    prompt_cache_breakpoint: JsonObject | None = Field(None, exclude=True)
-
-
-class RefusalPart(Request):
-    """What the assistant said when it refused."""
-
-    type: Literal["refusal"]
-    refusal: str
-
-
-Part = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
-Content = Annotated[
-    Annotated[str, Tag("text")] | Annotated[list[Part], Field(min_length=1), Tag("list")],
-    either("Expected a string or an array of content parts"),
-]
-Name = Annotated[str, Field(min_length=1, max_length=64)]
-FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-
-
-class SystemMessage(Request):
-    """Instructions; `developer` is the newer word for `system`."""
-
-    role: Literal["system", "developer"]
-    content: Content
-    name: Name | None = None
-
-
-class UserMessage(Request):
-    """What the user said."""
-
-    role: Literal["user"]
-    content: Content
-    name: Name | None = None
-
-
-class FunctionCall(Request):
-    """A function's name and its arguments as JSON text."""
-
-    name: str
-    arguments: str
-
-
-class AskedCall(Request):
-    """A tool call of an earlier turn."""
-
-    id: str
-    type: Literal["function"]
-    function: FunctionCall
-
-
-class AssistantMessage(Request):
-    """What the model said or called in an earlier turn."""
-
-    role: Literal["assistant"]
-    content: Content | None = None
-    refusal: str | None = None
-    name: Name | None = None
-    tool_calls: Annotated[list[AskedCall], Field(min_length=1)] | None = None
-    function_call: FunctionCall | None = None
-    audio: JsonObject | None = Field(None, exclude=True)
-
-
-class ToolMessage(Request):
-    """A tool's answer to the call with the same id."""
-
-    role: Literal["tool"]
-    content: Content
-    tool_call_id: str
-
-
-class FunctionMessage(Request):
-    """A function's answer, in the deprecated way."""
-
-    role: Literal["function"]
-    content: Content | None
-    name: str
-
-
-Message = Annotated[
-    SystemMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage,
-    Field(discriminator="role"),
-]
 
 
 class FunctionDefinition(Request):
@@ -170,7 +62,7 @@ class JsonSchema(Request):
 
     name: FunctionName
     description: str | None = None
-    body: JsonObject | None = Field(None, alias="schema")
+    body: JsonObject | None = Field(default=None, alias="schema")
     strict: bool | None = None
 
 
@@ -213,6 +105,26 @@ class AllowedToolChoice(Request):
 
     type: Literal["allowed_tools"]
     allowed_tools: AllowedTools
+
+
+class ModerationMode(Request):
+    """Whether what is flagged is only scored, or kept back."""
+
+    mode: Literal["score", "block"]
+
+
+class ModerationPolicy(Request):
+    """What happens to a prompt and to a reply that are flagged."""
+
+    input: ModerationMode | None = None
+    output: ModerationMode | None = None
+
+
+class Moderation(Request):
+    """Moderation beside the reply."""
+
+    model: str
+    policy: ModerationPolicy | None = None
 
 
 class StreamOptions(Request):
@@ -276,7 +188,7 @@ class CreateChatCompletion(Request):
 
     audio: JsonObject | None = None
     metadata: Metadata | None = None
-    moderation: JsonObject | None = None
+    moderation: Moderation | None = None
     prediction: JsonObject | None = None
     prompt_cache_key: str | None = None
     prompt_cache_options: JsonObject | None = None

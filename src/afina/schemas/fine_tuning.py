@@ -13,6 +13,7 @@ FINAL: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
 Epochs = Annotated[int | Literal["auto"], AutoInt(1, 50)]
 BatchSize = Annotated[int | Literal["auto"], AutoInt(1, 256)]
 RateMultiplier = Annotated[float | Literal["auto"], AutoFloat(above=0, most=1e6)]
+Beta = Annotated[float | Literal["auto"], AutoFloat(above=0, most=2)]
 
 
 class SupervisedHyperparameters(Request):
@@ -21,6 +22,13 @@ class SupervisedHyperparameters(Request):
     n_epochs: Epochs = "auto"
     batch_size: BatchSize = "auto"
     learning_rate_multiplier: RateMultiplier = "auto"
+
+
+    @property
+    def common(self) -> "SupervisedHyperparameters":
+        """Those that every method has: what a job shows at its top."""
+        shared = set(SupervisedHyperparameters.model_fields)
+        return SupervisedHyperparameters.model_validate(self.model_dump(include=shared))
 
 
 class Supervised(Request):
@@ -37,8 +45,47 @@ class SupervisedMethod(Request):
     dpo: dict[str, Any] | None = Field(default=None, exclude=True)
     reinforcement: dict[str, Any] | None = Field(default=None, exclude=True)
 
+    @property
+    def hyperparameters(self) -> SupervisedHyperparameters:
+        """Those of the method that counts."""
+        return self.supervised.hyperparameters
 
-Method = SupervisedMethod  # becomes a union on `type` with the other methods
+
+class DpoHyperparameters(SupervisedHyperparameters):
+    """With `beta`: how dearly it costs to leave the model that the job begins from."""
+
+    beta: Beta = "auto"
+
+
+class Dpo(Request):
+    """Preferred answers gain on those that are not."""
+
+    hyperparameters: DpoHyperparameters = DpoHyperparameters()
+
+
+class DpoMethod(Request):
+    """Direct preference optimisation."""
+
+    type: Literal["dpo"]
+    dpo: Dpo = Dpo()
+    supervised: dict[str, Any] | None = Field(default=None, exclude=True)
+    reinforcement: dict[str, Any] | None = Field(default=None, exclude=True)
+
+    @property
+    def hyperparameters(self) -> DpoHyperparameters:
+        """Those of the method that counts."""
+        return self.dpo.hyperparameters
+
+
+Hyperparameters = SupervisedHyperparameters | DpoHyperparameters
+Method = Annotated[SupervisedMethod | DpoMethod, Field(discriminator="type")]
+
+
+def method_of(numbers: Hyperparameters) -> SupervisedMethod | DpoMethod:
+    """The method that has these numbers."""
+    if isinstance(numbers, DpoHyperparameters):
+        return DpoMethod(type="dpo", dpo=Dpo(hyperparameters=numbers))
+    return SupervisedMethod(type="supervised", supervised=Supervised(hyperparameters=numbers))
 
 
 class Adapter(Request):
@@ -137,6 +184,7 @@ class FineTuningJob(Record):
     user_provided_suffix: str | None = None
     afina: JobDetails = JobDetails()
     project_id: str = internal("")
+    wanted: Literal["paused"] | None = internal()
 
 
 class StepMetrics(Record):
@@ -150,6 +198,18 @@ class StepMetrics(Record):
     valid_mean_token_accuracy: float | None = None
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
+    train_reward_accuracy: float | None = None
+    train_reward_margin: float | None = None
+    train_chosen_reward: float | None = None
+    train_rejected_reward: float | None = None
+    valid_reward_accuracy: float | None = None
+    valid_reward_margin: float | None = None
+    valid_chosen_reward: float | None = None
+    valid_rejected_reward: float | None = None
+    full_valid_reward_accuracy: float | None = None
+    full_valid_reward_margin: float | None = None
+    full_valid_chosen_reward: float | None = None
+    full_valid_rejected_reward: float | None = None
 
 
 class JobEvent(Record):
@@ -163,6 +223,23 @@ class JobEvent(Record):
     type: Literal["message", "metrics"] = "message"
     data: dict[str, Any] | None = None
     number: int = internal(0)
+
+
+class CreatePermissions(Request):
+    """The body of `POST /fine_tuning/checkpoints/{model}/permissions`."""
+
+    project_ids: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=256)]], Field(min_length=1, max_length=100)
+    ]
+
+
+class CheckpointPermission(Record):
+    """A project that may use another one's tuned model."""
+
+    id: str
+    object: Literal["checkpoint.permission"] = "checkpoint.permission"
+    created_at: int
+    project_id: str
 
 
 class JobCheckpoint(Record):

@@ -20,13 +20,13 @@ class RunSpec(Record):
 
     Paths are absolute. `folder` is written by this run alone; `resume` is a resume point of an earlier
     run of the same job, `start` the adapter folder of the tuned model that this job continues.
-    `token_budget` counts the tokens of one training pass (a micro-batch).
+    `token_budget` counts the tokens of one training pass (a micro-batch). `beta` is the method dpo's.
     """
 
     job: str
     fence: int
     folder: str
-    method: Literal["supervised"]
+    method: Literal["supervised", "dpo"]
     base: str
     training_tokens: str
     validation_tokens: str | None
@@ -39,6 +39,7 @@ class RunSpec(Record):
     warmup_steps: int
     weight_decay: float
     max_grad_norm: float
+    beta: float | None = None
     lora: LoraSpec
     token_budget: int
     validate_every: int

@@ -15,7 +15,9 @@ from afina.errors import Unavailable
 from afina.schemas.completions import Completion, CompletionRequest, UnloadAdapter
 from afina.schemas.models import Model
 from afina.serving.adapters import Adapters
+from afina.serving.meter import Meter, Tally
 from afina.serving.names import Target
+from afina.serving.refusals import check, chunk, lost
 from afina.store import hosts
 from afina.store.database import Database
 
@@ -33,11 +35,13 @@ class Hosts:
         self.database = database
         self.patience = patience
         self.adapters = Adapters(blobs)
+        self.meter = Meter(database)
         self.clients: dict[str, httpx.AsyncClient] = {}
         self.silent_until: dict[str, float] = {}  # when a base's next wish is due: most chats only read
 
     async def close(self) -> None:
         """Hang up on all hosts."""
+        await self.meter.close()
         clients, self.clients = list(self.clients.values()), {}
         for client in clients:
             await client.aclose()
@@ -49,7 +53,14 @@ class Hosts:
             await client.aclose()
 
     async def complete(self, target: Target, request: CompletionRequest) -> Completion:
-        """A whole reply; when the host dies under it, its successor is asked once more."""
+        """A whole reply, with its tokens counted; when the host dies under it, its successor is asked once more."""
+        reply = await self.answer(target, request)
+        if reply.usage is not None:
+            await self.meter.count("completions", target.resolved.id, reply.usage)
+        return reply
+
+    async def answer(self, target: Target, request: CompletionRequest) -> Completion:
+        """The reply of a host, or of the one after it."""
         try:
             return await self.attempt(target, request)
         except httpx.TransportError as error:
@@ -65,7 +76,8 @@ class Hosts:
             return Completion.model_validate_json(await response.aread(), extra="ignore")
 
     async def stream(self, target: Target, request: CompletionRequest) -> AsyncGenerator[Completion]:
-        """A reply chunk by chunk; leaving the iterator early ends the generation."""
+        """A reply chunk by chunk; leaving the iterator early ends the generation, and what came is counted."""
+        tally = Tally(self.meter, target.resolved.id, request)
         try:
             async with self.answering(target, request) as response:
                 async for line in response.aiter_lines():
@@ -73,9 +85,13 @@ class Hosts:
                     if data == "[DONE]":
                         return
                     if line.startswith("data:"):
-                        yield chunk(data)
+                        part = chunk(data, request.response_format)
+                        await tally.add(part)
+                        yield part
         except httpx.TransportError:
             raise lost() from None
+        finally:
+            tally.close()
         raise lost()
 
     @asynccontextmanager
@@ -84,14 +100,14 @@ class Hosts:
         base = target.base.id
         async with self.post(base, "/v1/completions", request) as response:
             if response.status_code != 404 or target.tuned is None:
-                await check(response)
+                await check(response, request.response_format)
                 yield response
                 return
         load = await asyncio.to_thread(self.adapters.verified, target.tuned)
         async with self.post(base, "/v1/load_lora_adapter", load) as response:
             await check(response)
         async with self.post(base, "/v1/completions", request) as response:
-            await check(response)
+            await check(response, request.response_format)
             yield response
 
     @asynccontextmanager
@@ -183,26 +199,3 @@ def may_listen(address: str) -> bool:
 def adapter_name(target: Target) -> str:
     """What the host calls the target: a tuned model by the key of its files, which no other ever has."""
     return target.tuned.key if target.tuned else target.base.id
-
-
-async def check(response: httpx.Response) -> None:
-    """A host's refusal is ours to mend, not the caller's."""
-    if response.status_code == 200:
-        return
-    text = (await response.aread()).decode("utf-8", "replace")
-    log.error("the host answered %d to %s: %s", response.status_code, response.request.url.path, text[:500])
-    raise Unavailable("The model cannot answer at the moment.", code="model_unavailable", retry_after=5)
-
-
-def chunk(data: str) -> Completion:
-    """One event of a stream; a host that fails in its middle says so in an event."""
-    if data.startswith('{"error"'):
-        raise lost()
-    return Completion.model_validate_json(data, extra="ignore")
-
-
-def lost() -> Unavailable:
-    """The host went away before the reply was whole."""
-    return Unavailable(
-        "The model's host stopped before the reply was complete; try again.", code="model_unavailable"
-    )

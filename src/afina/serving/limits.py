@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from afina.errors import InvalidRequest
-from afina.schemas.chat import AssistantMessage, CreateChatCompletion, ToolMessage
+from afina.schemas.chat import CreateChatCompletion
+from afina.schemas.chat_messages import AssistantMessage, AudioPart, FilePart, ImagePart, Part, ToolMessage
 
 
 def refuse_unsupported(request: CreateChatCompletion) -> None:
@@ -16,6 +17,10 @@ def unsupported(request: CreateChatCompletion) -> Iterator[str]:
     """The parameters that are set to something that changes the reply and cannot be honoured."""
     if "audio" in (request.modalities or []):
         yield "modalities"
+    policy = request.moderation.policy if request.moderation else None
+    for side, rule in (("input", policy and policy.input), ("output", policy and policy.output)):
+        if rule and rule.mode == "block":
+            yield f"moderation.policy.{side}.mode"
 
 
 def refuse_inconsistent(request: CreateChatCompletion) -> None:
@@ -26,6 +31,8 @@ def refuse_inconsistent(request: CreateChatCompletion) -> None:
         )
     called: set[str] = set()
     for place, message in enumerate(request.messages):
+        for number, part in enumerate(message.content if isinstance(message.content, list) else []):
+            check_readable(part, f"messages[{place}].content[{number}]")
         if isinstance(message, AssistantMessage):
             check_spoken(message, f"messages[{place}]")
             called |= {call.id for call in message.tool_calls or []}
@@ -33,6 +40,20 @@ def refuse_inconsistent(request: CreateChatCompletion) -> None:
             param = f"messages[{place}].tool_call_id"
             text = "a message with role 'tool' must answer a call of an earlier message's 'tool_calls'"
             raise InvalidRequest(f"Invalid '{param}': {text}.", param=param, code="invalid_value")
+
+
+def check_readable(part: Part, param: str) -> None:
+    """The models here read text; and nothing is ever fetched from where a request points."""
+    match part:
+        case ImagePart(image_url=image) if not image.url.startswith("data:"):
+            param, code = f"{param}.image_url.url", "image_url_not_allowed"
+            text = f"Invalid '{param}': nothing is fetched from a URL in a request, and this model reads text only."
+        case ImagePart() | AudioPart() | FilePart():
+            code = "invalid_value"
+            text = f"Invalid '{param}': this model reads text only; leave out the part of type '{part.type}'."
+        case _:
+            return
+    raise InvalidRequest(text, param=param, code=code)
 
 
 def check_spoken(message: AssistantMessage, param: str) -> None:

@@ -28,6 +28,7 @@ OPENAI_NAMES = (
     "babbage-002",
     "davinci-002",
 )
+DEFAULT = "default"  # the model of a response that names none
 
 
 def register_bundled(system: System) -> None:
@@ -41,7 +42,7 @@ def register_bundled(system: System) -> None:
         source=BUNDLED,
     )
     models.register(system, base)
-    for name in OPENAI_NAMES:
+    for name in (*OPENAI_NAMES, DEFAULT):
         models.alias_unless_taken(system, name, base.id)
 
 

@@ -8,7 +8,7 @@ from afina.errors import InvalidRequest
 from afina.schemas.chat import CreateChatCompletion
 from afina.schemas.completions import CompletionRequest
 from afina.schemas.completions import StreamOptions as HostStreamOptions
-from afina.schemas.structure import StructuralTag
+from afina.schemas.text_completions import CreateCompletion
 from afina.serving.bases import Base
 from afina.serving.forms import form_of
 from afina.serving.logprobs import Spelling
@@ -27,18 +27,10 @@ class Asked:
     spelling: Spelling | None
 
 
-@dataclass(frozen=True)
-class Held:
-    """What holds a reply beside its length: biases by the model's own ids, and a form."""
-
-    bias: Mapping[str, float]
-    form: StructuralTag | None
-
-
 def prepare(request: CreateChatCompletion, base: Base, *, model: str, bias: Mapping[str, float]) -> Asked:
     """Render the messages and bound the answer by what is left of the context; 400 when nothing is."""
     offer = offer_of(request)
-    held = Held(bias, form_of(request, offer))
+    form = form_of(request, offer)
     prompt = base.renderer.prompt(messages(request), declared(request) or None)
     left = base.context - len(prompt)
     if left < 1:
@@ -53,16 +45,27 @@ def prepare(request: CreateChatCompletion, base: Base, *, model: str, bias: Mapp
     spelling = Spelling(base.renderer, most=request.top_logprobs or 0) if request.logprobs else None
     asked = None
     if wanted > 0:
-        asked = completion(request, prompt, model=model, max_tokens=min(wanted, left), held=held)
+        found = sampling(request, prompt, model=model, max_tokens=min(wanted, left), bias=bias)
+        asked = found.model_copy(
+            update={
+                "response_format": form,
+                "logprobs": (request.top_logprobs or 0) if request.logprobs else None,
+                "return_tokens_as_token_ids": bool(request.logprobs),
+            }
+        )
     return Asked(len(prompt), asked, offer, spelling)
 
 
-def completion(
-    request: CreateChatCompletion, prompt: list[int], *, model: str, max_tokens: int, held: Held
+def sampling(
+    request: CreateChatCompletion | CreateCompletion,
+    prompt: list[int] | list[list[int]],
+    *,
+    model: str,
+    max_tokens: int,
+    bias: Mapping[str, float],
 ) -> CompletionRequest:
-    """The same wishes in a host's words; a nucleus of nothing is the most likely token."""
+    """What all requests say in the same words; a nucleus of nothing is the most likely token."""
     greedy = request.top_p == 0
-    stop = [request.stop] if isinstance(request.stop, str) else request.stop
     return CompletionRequest(
         model=model,
         prompt=prompt,
@@ -73,13 +76,10 @@ def completion(
         min_p=float(request.min_p or 0),
         presence_penalty=float(request.presence_penalty or 0),
         frequency_penalty=float(request.frequency_penalty or 0),
-        logit_bias=dict(held.bias),
-        response_format=held.form,
+        logit_bias=dict(bias),
         n=request.n or 1,
         seed=None if request.seed is None else request.seed % SEEDS,
-        stop=stop or [],
-        logprobs=(request.top_logprobs or 0) if request.logprobs else None,
-        return_tokens_as_token_ids=bool(request.logprobs),
+        stop=[request.stop] if isinstance(request.stop, str) else request.stop or [],
         stream=bool(request.stream),
         stream_options=HostStreamOptions(include_usage=bool(request.stream)),
     )

@@ -13,7 +13,8 @@ from afina.schemas.chat_replies import ChatChunk, ChatCompletion, ChatUsage
 from afina.schemas.completions import Completion, CompletionChoice, CompletionUsage
 from afina.schemas.models import Model
 from afina.schemas.scores import CreateScores, Scores
-from afina.serving import scores
+from afina.schemas.text_completions import CreateCompletion, TextCompletion
+from afina.serving import scores, texts
 from afina.serving.bases import Bases
 from afina.serving.bias import translated
 from afina.serving.choices import ChoiceStream, whole_choice
@@ -21,6 +22,8 @@ from afina.serving.hosts import Hosts, adapter_name
 from afina.serving.limits import refuse_inconsistent, refuse_unsupported
 from afina.serving.names import Target, resolve
 from afina.serving.requests import Asked, prepare
+from afina.serving.text_choices import TextReader, best
+from afina.serving.texts import AskedText
 from afina.settings import Settings
 from afina.store.database import Database
 
@@ -30,6 +33,7 @@ class Router:
 
     def __init__(self, database: Database, blobs: Blobs, settings: Settings):
         self.database = database
+        self.settings = settings
         self.production = settings.environment == "production"
         self.vocabularies = settings.data / "vocabularies"  # of OpenAI's, where an operator has put them
         self.bases = Bases()
@@ -56,7 +60,7 @@ class Router:
         """The whole reply."""
         asked = await asyncio.to_thread(self.prepare, target, request)
         if asked.completion is None:
-            reply = nothing(target, request, asked)
+            reply = await self.nothing(target, request, asked)
         else:
             reply = await self.hosts.complete(target, asked.completion)
         ordered = sorted(reply.choices, key=lambda choice: choice.index)
@@ -83,7 +87,7 @@ class Router:
         return Scores(data=[scores.score([next(parts) for _ in found]) for found in inputs])
 
     async def stream(self, target: Target, request: CreateChatCompletion) -> AsyncGenerator[ChatChunk]:
-        """The reply's chunks; the usage comes last, and only where it was asked for.
+        """The reply's chunks; the usage comes last.
 
         Whatever can fail before the first token has failed before the first chunk comes out.
         """
@@ -101,7 +105,7 @@ class Router:
                 for news in reply.choices:
                     for choice in choices[news.index].feed(news):
                         yield blank.model_copy(update={"choices": [choice]})
-                if reply.usage is not None and request.wants_usage:
+                if reply.usage is not None:
                     yield blank.model_copy(update={"usage": usage(reply.usage)})
 
     async def replies(
@@ -109,24 +113,66 @@ class Router:
     ) -> AsyncGenerator[Completion]:
         """What the host says, or what there is to say without one."""
         if asked.completion is None:
-            yield nothing(target, request, asked)
+            yield await self.nothing(target, request, asked)
             return
         async with aclosing(self.hosts.stream(target, asked.completion)) as replies:
             async for reply in replies:
                 yield reply
+
+    async def nothing(self, target: Target, request: CreateChatCompletion, asked: Asked) -> Completion:
+        """The reply to a request for no tokens, which no host is asked for."""
+        choices = [CompletionChoice(index=i, text="", finish_reason="length") for i in range(request.n or 1)]
+        counts = CompletionUsage(
+            prompt_tokens=asked.prompt_tokens, completion_tokens=0, total_tokens=asked.prompt_tokens
+        )
+        await self.hosts.meter.count("completions", target.resolved.id, counts)
+        return Completion(model=target.base.id, choices=choices, usage=counts)
+
+    def prepare_text(self, target: Target, request: CreateCompletion) -> AskedText:
+        """Check a legacy completion and write its prompts as ids."""
+        base = self.bases.get(target.base)
+        bias = translated(request.logit_bias or {}, target, base.renderer, self.vocabularies)
+        return texts.prepare(request, base, model=adapter_name(target), bias=bias)
+
+    async def complete_text(self, target: Target, request: CreateCompletion) -> TextCompletion:
+        """The whole reply to each prompt."""
+        asked = await asyncio.to_thread(self.prepare_text, target, request)
+        reply = await self.hosts.complete(target, asked.completion)
+        assert reply.usage is not None
+        renderer = self.bases.get(target.base).renderer
+        choices = [
+            TextReader(renderer, asked, asked.texts[i // asked.n]).feed(choice, i)
+            for i, choice in enumerate(best(reply.choices, asked))
+        ]
+        return blank_text(target).model_copy(update={"choices": choices, "usage": usage(reply.usage)})
+
+    async def stream_text(self, target: Target, request: CreateCompletion) -> AsyncGenerator[TextCompletion]:
+        """The pieces of all replies as they come, an echo first; the usage comes last."""
+        asked = await asyncio.to_thread(self.prepare_text, target, request)
+        blank, renderer = blank_text(target), self.bases.get(target.base).renderer
+        readers = [TextReader(renderer, asked, text) for text in asked.texts for _ in range(asked.n)]
+        async with aclosing(self.hosts.stream(target, asked.completion)) as replies:
+            async for reply in replies:
+                for piece in reply.choices:
+                    choice = readers[piece.index].feed(piece, piece.index)
+                    yield blank.model_copy(update={"choices": [choice]})
+                if reply.usage is not None:
+                    yield blank.model_copy(update={"usage": usage(reply.usage)})
 
     async def forget(self, model: Model) -> None:
         """A deleted model is not served any longer."""
         await self.hosts.forget(model)
 
 
-def nothing(target: Target, request: CreateChatCompletion, asked: Asked) -> Completion:
-    """The reply to a request for no tokens."""
-    choices = [CompletionChoice(index=i, text="", finish_reason="length") for i in range(request.n or 1)]
-    counts = CompletionUsage(
-        prompt_tokens=asked.prompt_tokens, completion_tokens=0, total_tokens=asked.prompt_tokens
+def blank_text(target: Target) -> TextCompletion:
+    """A legacy completion before anything is said."""
+    return TextCompletion(
+        id=ids.prefixed("cmpl-"),
+        created=int(time.time()),
+        model=target.asked,
+        choices=[],
+        system_fingerprint=fingerprint(target.resolved),
     )
-    return Completion(model=target.base.id, choices=choices, usage=counts)
 
 
 def usage(counts: CompletionUsage) -> ChatUsage:

@@ -87,12 +87,12 @@ def known_steps(scope: Scope, job_id: str, events: Sequence[NewEvent]) -> set[in
     return {step for step in scope.connection.execute(query).scalars() if step is not None}
 
 
-def metrics(scope: Scope, job_id: str) -> list[dict[str, object]]:
-    """The figures of every step that has been reported, in the order of the steps."""
+def metrics(scope: Scope, job_id: str, *, beyond: int = 0) -> list[dict[str, object]]:
+    """The figures of every step that has been reported, in the order of the steps; of those behind `beyond`."""
     query = select(job_events.c.data).where(
         job_events.c.project_id == scope.project_id,
         job_events.c.job_id == job_id,
-        job_events.c.step.is_not(None),
+        job_events.c.step > beyond,
     )
     return list(scope.connection.execute(query.order_by(job_events.c.step)).scalars())
 

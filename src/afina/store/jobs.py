@@ -1,9 +1,9 @@
 """Fine-tuning jobs: their rows. Only `moves` changes a status."""
 
 from collections.abc import Mapping
-from typing import TypedDict, get_args
+from typing import Literal, TypedDict, get_args
 
-from sqlalchemy import ColumnElement, and_, column, func, or_, select, true, update
+from sqlalchemy import and_, or_, select, true, update
 from sqlalchemy import insert as insert_into
 
 from afina.errors import InvalidRequest, NotFound, clipped
@@ -19,9 +19,9 @@ from afina.schemas.fine_tuning import (
 from afina.schemas.record import Page
 from afina.store import audit, work
 from afina.store.pages import page as page_of
-from afina.store.rows import columns, from_row, to_row
-from afina.store.scope import Scope
-from afina.store.tables import Words, files, jobs
+from afina.store.rows import carries, columns, from_row, to_row
+from afina.store.scope import Scope, System
+from afina.store.tables import files, jobs
 
 UNFINISHED = sorted(set(get_args(JobStatus)) - FINAL)
 
@@ -81,19 +81,11 @@ def page(
 ) -> Page[FineTuningJob]:
     """The project's jobs, newest first; `metadata` lists those that carry all of its pairs."""
     mine = jobs.c.project_id == scope.project_id
-    pairs = [carries(scope, key, value) for key, value in (metadata or {}).items()]
+    pairs = [carries(scope, jobs.c.metadata, pair) for pair in (metadata or {}).items()]
     where = and_(jobs.c.metadata.is_(None) if without_metadata else true(), *pairs)
     return page_of(
         scope, jobs, FineTuningJob, mine=mine, where=where, after=after, limit=limit, ascending=ascending
     )
-
-
-def carries(scope: Scope, key: str, value: str) -> ColumnElement[bool]:
-    """Whether a job's metadata has this pair; both arrive as values, never as a part of a JSON path."""
-    in_postgresql = scope.connection.dialect.name == "postgresql"
-    each = func.json_each_text if in_postgresql else func.json_each
-    pair = each(jobs.c.metadata).table_valued(column("key", Words()), column("value", Words()))
-    return select(1).select_from(pair).where(pair.c.key == key, pair.c.value == value).exists()
 
 
 def change(scope: Scope, job_id: str, changes: JobChanges, *, fence: int) -> FineTuningJob:
@@ -101,6 +93,11 @@ def change(scope: Scope, job_id: str, changes: JobChanges, *, fence: int) -> Fin
     job = get(scope, job_id, hold=True)
     work.require(scope, job_id, fence)
     return write(scope, job, changes)
+
+
+def want(scope: Scope, job: FineTuningJob, wanted: Literal["paused"] | None) -> FineTuningJob:
+    """Write what a user wants of a running job, for whoever follows its run; `job` is held."""
+    return write(scope, job, {"wanted": wanted})
 
 
 def write(scope: Scope, job: FineTuningJob, changes: Mapping[str, object]) -> FineTuningJob:
@@ -118,3 +115,15 @@ def using_file(scope: Scope, file_id: str) -> list[str]:
         or_(jobs.c.training_file == file_id, jobs.c.validation_file == file_id),
     )
     return list(scope.connection.execute(query.order_by(jobs.c.seq)).scalars())
+
+
+def going_on(scope: Scope) -> str | None:
+    """The id of one of the project's jobs that has not ended."""
+    mine = jobs.c.project_id == scope.project_id
+    query = select(jobs.c.id).where(mine, jobs.c.status.in_(UNFINISHED)).limit(1)
+    return scope.connection.execute(query).scalar_one_or_none()
+
+
+def unfinished(system: System) -> set[str]:
+    """The ids of all jobs that have not ended."""
+    return set(system.connection.execute(select(jobs.c.id).where(jobs.c.status.in_(UNFINISHED))).scalars())

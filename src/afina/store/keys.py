@@ -4,8 +4,8 @@ import hashlib
 import hmac
 from typing import Literal
 
+from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy import insert as insert_into
-from sqlalchemy import select, update
 
 from afina import ids
 from afina.errors import InvalidRequest, NotFound, clipped
@@ -16,7 +16,8 @@ from afina.store.rows import from_row, to_row
 from afina.store.scope import Scope, System
 from afina.store.tables import keys, projects
 
-Role = Literal["owner", "member", "viewer"]
+Role = Literal["admin", "owner", "member", "viewer"]  # an admin acts for the whole organisation
+LONG = 40  # characters of a secret, four of which tell nothing about the others
 
 
 class Key(Record):
@@ -31,6 +32,13 @@ class Key(Record):
     revoked_at: int | None = None
     project_id: str = internal("")  # type: ignore[assignment]
     sha256: str = internal("")  # type: ignore[assignment]
+    hint: str | None = internal()
+    service_account_id: str | None = internal()
+
+    @property
+    def redacted(self) -> str:
+        """As much of the secret as lets its owner tell it from others."""
+        return f"sk-...{self.hint or ''}"
 
     def is_expired(self, now: int) -> bool:
         """Whether its time is over; `now` by the database's clock."""
@@ -43,7 +51,14 @@ def digest(secret: str) -> str:
 
 
 def insert(
-    scope: Scope, secret: str, *, name: str, role: Role, expires_at: int | None = None, actor: str = "api"
+    scope: Scope,
+    secret: str,
+    *,
+    name: str,
+    role: Role,
+    expires_at: int | None = None,
+    service_account_id: str | None = None,
+    actor: str = "api",
 ) -> Key:
     """Store a key for this project; the caller shows `secret` once and forgets it."""
     key = Key(
@@ -54,6 +69,8 @@ def insert(
         expires_at=expires_at,
         project_id=scope.project_id,
         sha256=digest(secret),
+        hint=secret[-4:] if len(secret) >= LONG else None,
+        service_account_id=service_account_id,
     )
     scope.connection.execute(insert_into(keys).values(to_row(keys, key)))
     audit.record(scope, "key.created", key.id, actor=actor, detail={"role": role})
@@ -69,39 +86,62 @@ def find(system: System, secret: str) -> Key | None:
     return from_row(Key, row)
 
 
-def get(scope: Scope, key_id: str) -> Key:
-    """One key of this project."""
-    query = select(keys).where(keys.c.project_id == scope.project_id, keys.c.id == key_id)
+def get(scope: Scope, key_id: str, *, admin: bool = False) -> Key:
+    """One key of this project; the organisation's admin keys are another list, kept with its first project."""
+    query = select(keys).where(mine(scope, admin=admin), keys.c.id == key_id)
     row = scope.connection.execute(query).one_or_none()
     if row is None:
         raise NotFound(f"No such key: {clipped(key_id)}", param="id")
     return from_row(Key, row)
 
 
-def page(scope: Scope, *, after: str | None = None, limit: int = 20, ascending: bool = False) -> Page[Key]:
-    """The project's keys, newest first."""
-    mine = keys.c.project_id == scope.project_id
-    return page_of(scope, keys, Key, mine=mine, after=after, limit=limit, ascending=ascending)
+def mine(scope: Scope, *, admin: bool = False) -> ColumnElement[bool]:
+    """The project's own keys, or the organisation's that are kept with it."""
+    return and_(keys.c.project_id == scope.project_id, (keys.c.role == "admin") == admin)
 
 
-def revoke(scope: Scope, key_id: str, *, actor: str = "api") -> Key:
+def page(
+    scope: Scope,
+    *,
+    after: str | None = None,
+    limit: int = 20,
+    admin: bool = False,
+    living: bool = False,
+    ascending: bool = False,
+) -> Page[Key]:
+    """The project's keys, newest first; where only `living` ones are asked for, none that was revoked."""
+    where = keys.c.revoked_at.is_(None) if living else None
+    visible = mine(scope, admin=admin)
+    return page_of(scope, keys, Key, mine=visible, where=where, after=after, limit=limit, ascending=ascending)
+
+
+def revoke(scope: Scope, key_id: str, *, admin: bool = False, actor: str = "api") -> Key:
     """End a key's life, once; the project's last owner key stays."""
-    # Two owners who revoke each other at the same moment wait here for one another.
-    scope.connection.execute(
-        select(projects.c.id).where(projects.c.id == scope.project_id).with_for_update(key_share=True)
-    )
-    key = get(scope, key_id)
+    take_turn(scope)
+    key = get(scope, key_id, admin=admin)
     if key.revoked_at is not None:
         return key
     if key.role == "owner" and not other_owners(scope, key_id):
-        raise InvalidRequest(
-            "This is the project's last owner key. Create another owner key before you revoke it.",
-            code="last_owner",
-        )
+        raise last_owner()
     revoked = key.model_copy(update={"revoked_at": clock.seconds(scope)})
     scope.connection.execute(update(keys).where(keys.c.id == key_id).values(revoked_at=revoked.revoked_at))
     audit.record(scope, "key.revoked", key_id, actor=actor)
     return revoked
+
+
+def take_turn(scope: Scope) -> None:
+    """Two owners who revoke each other at the same moment wait here for one another."""
+    scope.connection.execute(
+        select(projects.c.id).where(projects.c.id == scope.project_id).with_for_update(key_share=True)
+    )
+
+
+def last_owner() -> InvalidRequest:
+    """Somebody has to be able to make keys."""
+    return InvalidRequest(
+        "This is the project's last owner key. Create another owner key before you revoke it.",
+        code="last_owner",
+    )
 
 
 def other_owners(scope: Scope, key_id: str) -> bool:

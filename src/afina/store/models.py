@@ -6,7 +6,7 @@ from sqlalchemy import insert as insert_into
 from afina.errors import NotFound, PermissionDenied, clipped
 from afina.schemas.models import Model
 from afina.schemas.record import Page
-from afina.store import audit
+from afina.store import audit, permissions
 from afina.store.pages import page as page_of
 from afina.store.rows import from_row, to_row, upsert
 from afina.store.scope import Scope, System, Transaction
@@ -62,8 +62,9 @@ def base(system: System, name: str) -> Model:
 
 
 def visible(scope: Scope) -> ColumnElement[bool]:
-    """The project's own models and those of all projects."""
-    return or_(models.c.project_id == scope.project_id, models.c.project_id.is_(None))
+    """The project's own models, those of all projects, and those that others share with it."""
+    own = models.c.project_id == scope.project_id
+    return or_(own, models.c.project_id.is_(None), permissions.shared_with(scope))
 
 
 def unknown(name: str) -> NotFound:
@@ -92,6 +93,8 @@ def delete(scope: Scope, model_id: str, *, actor: str = "api") -> Model:
         raise PermissionDenied(
             "A base model belongs to the installation and cannot be deleted here.", param="model"
         )
+    if model.project_id != scope.project_id:
+        raise PermissionDenied("Only the project that a model belongs to can delete it.", param="model")
     scope.connection.execute(update(models).where(models.c.id == model_id).values(status="deleted"))
     audit.record(scope, "model.deleted", model_id, actor=actor)
     return model.model_copy(update={"status": "deleted"})

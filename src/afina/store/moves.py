@@ -13,7 +13,7 @@ LEGAL: Mapping[JobStatus, frozenset[JobStatus]] = {
     "validating_files": frozenset({"queued", "failed", "cancelled"}),
     "queued": frozenset({"running", "failed", "cancelled"}),
     "running": frozenset({"paused", "succeeded", "failed", "cancelled"}),
-    "paused": frozenset({"running", "failed", "cancelled"}),
+    "paused": frozenset({"queued", "failed", "cancelled"}),
     "succeeded": frozenset(),
     "failed": frozenset(),
     "cancelled": frozenset(),
@@ -34,19 +34,23 @@ def move(
     """Change a job's status, and with it write its event, its audit entry and, at the end, its webhook event.
 
     `fence` is the caller's hold on the work, FenceLost where it is not the living one; None is a user's wish,
-    which outranks any holder. A final job leaves the queue, so that whatever a run still writes is refused.
+    which outranks any holder. A job that has ended or is paused leaves the queue, so that whatever a run still
+    writes is refused; one that is taken up again is back in it.
     """
     job = jobs.get(scope, job_id, hold=True)
     if fence is not None:
         work.require(scope, job_id, fence)
     allow(job, to, changes or {})
-    moved = jobs.write(scope, job, {"status": to, **ending(scope, to), **(changes or {})})
+    moved = jobs.write(scope, job, {"status": to, "wanted": None, **ending(scope, to), **(changes or {})})
     events.append(scope, job_id, [NewEvent(event, level)], fence=None)
     detail = {"from": job.status, "to": to, "fence": fence}
     audit.record(scope, audit.JOB_MOVED, job_id, actor=actor, detail=detail)
-    if to in FINAL:
+    if to in FINAL or to == "paused":
         work.remove(scope, job_id)
+    if to in FINAL:
         outbox.add(scope, f"fine_tuning.job.{to}", job_id)
+    if job.status == "paused" and to == "queued":
+        work.enqueue(scope, job_id, "train")
     return moved
 
 
@@ -59,5 +63,7 @@ def allow(job: FineTuningJob, to: JobStatus, changes: JobChanges) -> None:
 
 
 def ending(scope: Scope, to: JobStatus) -> JobChanges:
-    """What every end has in common."""
-    return {"finished_at": clock.seconds(scope), "estimated_finish": None} if to in FINAL else {}
+    """What every end has in common; nobody knows when a paused job will end."""
+    if to in FINAL:
+        return {"finished_at": clock.seconds(scope), "estimated_finish": None}
+    return {"estimated_finish": None} if to == "paused" else {}

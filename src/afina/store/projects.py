@@ -1,10 +1,12 @@
 """Organisations and their projects; the first of each is made when an installation is new."""
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from afina import ids
-from afina.schemas.record import Record
-from afina.store import clock, keys
+from afina.errors import InvalidRequest, NotFound, clipped
+from afina.schemas.record import Page, Record
+from afina.store import audit, clock, jobs, keys
+from afina.store.pages import page as page_of
 from afina.store.rows import from_row, to_row
 from afina.store.scope import Scope, System
 from afina.store.tables import organizations, projects
@@ -48,12 +50,65 @@ def create_first(system: System, secret: str) -> bool:
     return True
 
 
-def create(system: System, organization_id: str, name: str) -> Project:
+def create(system: System, organization_id: str, name: str, *, actor: str = "operator") -> Project:
     """A new project of an organisation."""
     now = clock.seconds(system)
     project = Project(id=ids.prefixed("proj_"), organization_id=organization_id, name=name, created_at=now)
     system.connection.execute(insert(projects).values(to_row(projects, project)))
+    scope = Scope(system.connection, project.id, organization_id)
+    audit.record(scope, "project.created", project.id, actor=actor)
     return project
+
+
+def first(system: System, organization_id: str) -> Project:
+    """The project that an organisation was founded with; its owners act for the whole of it."""
+    query = select(projects).where(projects.c.organization_id == organization_id)
+    row = system.connection.execute(query.order_by(projects.c.seq).limit(1)).one()
+    return from_row(Project, row)
+
+
+def get(system: System, organization_id: str, project_id: str) -> Project:
+    """One of an organisation's projects, archived ones too."""
+    mine = projects.c.organization_id == organization_id
+    row = system.connection.execute(select(projects).where(mine, projects.c.id == project_id)).one_or_none()
+    if row is None:
+        raise unknown(project_id)
+    return from_row(Project, row)
+
+
+def unknown(project_id: str) -> NotFound:
+    """Not there, or not this organisation's."""
+    return NotFound(f"No such project: {clipped(project_id)}", param="project_id")
+
+
+def page(
+    system: System, organization_id: str, *, after: str | None, limit: int, archived: bool
+) -> Page[Project]:
+    """An organisation's projects, newest first; archived ones only where they are asked for."""
+    mine = projects.c.organization_id == organization_id
+    where = None if archived else projects.c.archived_at.is_(None)
+    return page_of(system, projects, Project, mine=mine, where=where, after=after, limit=limit)
+
+
+def rename(scope: Scope, name: str, *, actor: str) -> None:
+    """Give the project another name."""
+    scope.connection.execute(update(projects).where(projects.c.id == scope.project_id).values(name=name))
+    audit.record(scope, "project.renamed", scope.project_id, actor=actor)
+
+
+def archive(scope: Scope, *, actor: str) -> None:
+    """Close the project for good: its keys are as good as revoked, its rows stay. Its jobs have to have ended."""
+    if first(System(scope.connection), scope.organization_id).id == scope.project_id:
+        raise InvalidRequest("The organization's first project cannot be archived.", code="invalid_state")
+    if (going_on := jobs.going_on(scope)) is not None:
+        raise InvalidRequest(
+            f"The project has unfinished jobs, such as {going_on}. Cancel them first.", code="invalid_state"
+        )
+    now = clock.seconds(scope)
+    scope.connection.execute(
+        update(projects).where(projects.c.id == scope.project_id).values(archived_at=now)
+    )
+    audit.record(scope, "project.archived", scope.project_id, actor=actor)
 
 
 def every(system: System) -> list[Project]:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy import JSON, ColumnElement, Row, Table, or_
+from sqlalchemy import JSON, ColumnElement, Row, Table, column, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from afina.schemas.record import Record
 from afina.store.scope import Transaction
+from afina.store.tables import Words
 
 Kind = TypeVar("Kind", bound=Record)
 
@@ -36,6 +37,16 @@ def from_row(kind: type[Kind], row: Row[*tuple[object, ...]]) -> Kind:
 def named(owner: ColumnElement[str], name: str) -> ColumnElement[bool]:
     """Whether an owner has this name, or one that begins with it and a colon."""
     return or_(owner == name, owner.startswith(f"{name}:", autoescape=True))
+
+
+def carries(
+    transaction: Transaction, metadata: ColumnElement[object], pair: tuple[str, str]
+) -> ColumnElement[bool]:
+    """Whether metadata has a pair; its two halves arrive as values, never as a part of a JSON path."""
+    in_postgresql = transaction.connection.dialect.name == "postgresql"
+    each = func.json_each_text if in_postgresql else func.json_each
+    found = each(metadata).table_valued(column("key", Words()), column("value", Words()))
+    return select(1).select_from(found).where(found.c.key == pair[0], found.c.value == pair[1]).exists()
 
 
 def upsert(transaction: Transaction, table: Table) -> postgresql.Insert | sqlite.Insert:

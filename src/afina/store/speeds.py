@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from afina.store.scope import System
 from afina.store.tables import job_events, jobs
 
 STARTED = "Fine-tuning job started"
 INTERRUPTED = "The run was interrupted"
+PAUSED = "The job has been paused"
 NEWEST = 20
 
 
@@ -23,7 +24,8 @@ class Timed:
 def of_base(system: System, base: str) -> list[Timed]:
     """The newest jobs of all projects that succeeded on a base in one run, the newest first."""
     start, other = job_events.alias(), job_events.alias()
-    broken = select(1).where(other.c.job_id == jobs.c.id, other.c.message.startswith(INTERRUPTED)).exists()
+    stopped = or_(other.c.message.startswith(INTERRUPTED), other.c.message.startswith(PAUSED))
+    broken = select(1).where(other.c.job_id == jobs.c.id, stopped).exists()
     query = (
         select(jobs.c.trained_tokens, jobs.c.finished_at - start.c.created_at)
         .join(start, start.c.job_id == jobs.c.id)

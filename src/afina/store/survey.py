@@ -12,6 +12,7 @@ from afina.store.audit import JOB_CREATED, JOB_MOVED
 from afina.store.rows import Kind, from_row
 from afina.store.scope import System
 from afina.store.tables import audit, files, job_events, jobs, models, work
+from afina.store.uploads import open_folders
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,15 @@ class Queued:
 
 @dataclass(frozen=True)
 class Survey:
-    """All rows that invariants speak of; `histories` holds the statuses of each job by its audit entries."""
+    """All rows that invariants speak of; `histories` holds the statuses of each job by its audit entries.
+
+    `open_uploads` are blob folders.
+    """
 
     files: list[FileObject]
     jobs: list[FineTuningJob]
     models: list[Model]
+    open_uploads: set[str]
     work: list[Queued]
     histories: Mapping[str, list[str]]
     jobs_with_gaps: list[str]
@@ -42,6 +47,7 @@ def survey(system: System) -> Survey:
         files=every(system, files, FileObject),
         jobs=every(system, jobs, FineTuningJob),
         models=every(system, models, Model),
+        open_uploads=open_folders(system),
         work=queue(system),
         histories=histories(system),
         jobs_with_gaps=jobs_with_gaps(system),
@@ -55,9 +61,9 @@ def every(system: System, table: Table, kind: type[Kind]) -> list[Kind]:
 
 
 def in_use(system: System) -> set[str]:
-    """The blobs of files and the blob folders of models that are there; those of a deleted model can go."""
+    """The blobs of files and the blob folders of models and open uploads; those of a deleted model can go."""
     found = {model.folder for model in every(system, models, Model) if model.status != "deleted"}
-    return found | {file.blob for file in every(system, files, FileObject)}
+    return found | {file.blob for file in every(system, files, FileObject)} | open_folders(system)
 
 
 def queue(system: System) -> list[Queued]:

@@ -97,6 +97,18 @@ keys = listed(
     number("created_at"),
     number("expires_at", optional=True),
     number("revoked_at", optional=True),
+    words("hint", optional=True),
+    words("service_account_id", optional=True),
+    Index(None, "project_id", "seq"),
+)
+
+service_accounts = listed(
+    "service_accounts",
+    project(),
+    words("name"),
+    words("role"),
+    number("created_at"),
+    number("deleted_at", optional=True),
     Index(None, "project_id", "seq"),
 )
 
@@ -136,6 +148,7 @@ jobs = listed(
     document("metadata", optional=True),
     words("user_provided_suffix", optional=True),
     document("afina"),
+    words("wanted", optional=True),
     Index(None, "project_id", "seq"),
     Index(None, "project_id", "status"),
 )
@@ -183,6 +196,16 @@ models = listed(
     words("job_id", ForeignKey("jobs.id"), optional=True),
     words("thinking", optional=True),
     Index(None, "project_id", "seq"),
+)
+
+checkpoint_permissions = listed(
+    "checkpoint_permissions",
+    project(),  # who may use the model
+    words("owner_project_id", ForeignKey("projects.id")),
+    words("model", ForeignKey("models.id")),
+    number("created_at"),
+    UniqueConstraint("model", "project_id"),
+    Index(None, "project_id"),
 )
 
 aliases = Table(
@@ -239,6 +262,17 @@ idempotency = Table(
     sqlite_autoincrement=True,
 )
 
+stored_chats = listed(
+    "stored_chats",
+    project(),
+    number("created"),
+    words("model"),
+    document("completion"),
+    document("request"),
+    document("metadata", optional=True),
+    Index(None, "project_id", "seq"),
+)
+
 outbox = listed(
     "outbox",
     project(),
@@ -248,6 +282,38 @@ outbox = listed(
     number("delivered_at", optional=True),
     UniqueConstraint("subject", "type"),
     Index(None, "delivered_at", "seq"),
+)
+
+webhook_endpoints = listed(
+    "webhook_endpoints",
+    project(),
+    words("name"),
+    words("url"),
+    document("event_types"),
+    words("secret"),
+    words("old_secret", optional=True),
+    number("old_secret_until", optional=True),
+    number("created_at"),
+    number("updated_at"),
+    Index(None, "project_id", "seq"),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("seq", Count, Identity(), primary_key=True),
+    project(),
+    words("api_key_id", optional=True),
+    words("kind"),
+    words("model"),
+    number("at"),
+    number("input_tokens"),
+    number("cached_tokens"),
+    number("output_tokens"),
+    number("requests"),
+    number("batch"),  # 0 or 1
+    Index(None, "kind", "at"),
+    sqlite_autoincrement=True,
 )
 
 audit = listed(

@@ -77,7 +77,8 @@ def next_project(kinds: Sequence[str]) -> ColumnElement[str]:
     )
     offered = work.alias("offered")
     has_work = select(1).where(offered.c.project_id == projects.c.id, free(offered, kinds)).exists()
-    query = select(projects.c.id).outerjoin(live, live.c.project_id == projects.c.id).where(has_work)
+    query = select(projects.c.id).outerjoin(live, live.c.project_id == projects.c.id)
+    query = query.where(has_work, projects.c.archived_at.is_(None))
     turn = (func.coalesce(live.c.leases, 0), func.coalesce(projects.c.served_at, 0), projects.c.seq)
     return query.order_by(*turn).limit(1).scalar_subquery()
 

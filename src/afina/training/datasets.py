@@ -1,7 +1,7 @@
 """From an uploaded file to the token file that a run reads: checked, rendered once, kept by what it was made from."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from afina.blobs import Blobs
 from afina.data import tokens
 from afina.data.examples import rendered
 from afina.data.jsonl import Line, read_lines
-from afina.data.report import FileKind, Notice, Problem, Report, too_few
+from afina.data.report import FileKind, Format, Notice, Problem, Report, too_few
 from afina.data.tokens import TokenFile, TokenStats
 from afina.data.validate import Rules, validate
 from afina.errors import CorruptBlob, DataError
@@ -18,6 +18,10 @@ from afina.schemas.files import FileObject
 from afina.training.bases import Base
 
 RENDERING = 1  # raised when the same file and base would give other tokens
+
+
+# What a method is trained on.
+FORMATS: Mapping[str, Format] = {"supervised": "chat", "dpo": "preference"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Source:
     kind: FileKind
     base: Base
     max_length: int
+    format: Format = "chat"
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,8 @@ def make(source: Source, blobs: Blobs, cache: Path) -> Dataset:
         return Dataset(path, stats)
     path.parent.mkdir(parents=True, exist_ok=True)
     made = path.with_name(f"{ids.random_text(8)}.making")  # two jobs may need the same file at the same time
-    rows = rendered(lines(source, blobs), source.base.renderer(), file=source.kind)
-    stats = tokens.write(made, rows, max_length=source.max_length, file=source.kind)
+    rows = rendered(lines(source, blobs), source.base.renderer(), file=source.kind, format=source.format)
+    stats = tokens.write(made, rows, max_length=source.max_length, file=source.kind, format=source.format)
     made.replace(path)
     return Dataset(path, stats)
 
@@ -73,7 +78,7 @@ def cached(path: Path) -> TokenStats | None:
 
 def report(source: Source, blobs: Blobs) -> Report:
     """What a check of a source finds."""
-    rules = Rules(file=source.kind, renderer=source.base.renderer())
+    rules = Rules(file=source.kind, renderer=source.base.renderer(), format=source.format)
     return validate(lines(source, blobs), rules)
 
 
@@ -96,6 +101,6 @@ def corrupt(kind: FileKind) -> DataError:
 
 def token_path(source: Source, cache: Path) -> Path:
     """By everything that decides the tokens, in a folder of the file's own, which goes when the file goes."""
-    made_of = f"{RENDERING} {source.file.sha256} {source.base.speech} {source.max_length}"
+    made_of = f"{RENDERING} {source.format} {source.file.sha256} {source.base.speech} {source.max_length}"
     name = hashlib.sha256(made_of.encode()).hexdigest()
     return cache / source.file.id / f"{name}.safetensors"

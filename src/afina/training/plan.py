@@ -5,6 +5,8 @@
 - batch_size: 0.2% of the examples (OpenAI's guide), raised until a batch fills one pass while an epoch keeps 16 steps.
 - learning_rate: multiplier x 5e-4 x (2000 / hidden size)^0.781, ten times the rate of full fine-tuning
   (Thinking Machines, LoRA Without Regret, 2025; the exponent is Llama's).
+  A tenth of it for preferences, whose gradient does not fade as the margin grows (Tunstall et al., Zephyr, 2023).
+- beta: 0.1 (OpenAI's guide to direct preference optimisation).
 - token_budget: what a pass of 200 ms holds at 100 GFLOP/s, the rate of two cores in fp32.
 """
 
@@ -15,13 +17,16 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from afina.data.tokens import TokenStats
-from afina.schemas.fine_tuning import SupervisedHyperparameters
+from afina.schemas.fine_tuning import DpoHyperparameters, Hyperparameters
+from afina.training.batches import steps_per_epoch
 
 FLOPS = 1e11
 PASS_SECONDS = 0.2
 FLOP_PER_PARAMETER = 4  # forward and backward without the frozen weights' gradients
 RATE_AT_2000 = 5e-4
 RATE_EXPONENT = 0.781
+PREFERENCE_RATE = 0.1
+BETA = 0.1
 MOST_BATCH = 256
 
 Number = TypeVar("Number", int, float)
@@ -50,22 +55,44 @@ def parameters_in(path: Path) -> int:
     return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
 
 
-def resolve(asked: SupervisedHyperparameters, data: TokenStats, base: BaseFacts) -> SupervisedHyperparameters:
+def resolve(asked: Hyperparameters, data: TokenStats, base: BaseFacts) -> Hyperparameters:
     """The hyperparameters with a number in place of each "auto"."""
-    return SupervisedHyperparameters(
-        n_epochs=chosen(asked.n_epochs, epochs(data.examples)),
-        batch_size=chosen(asked.batch_size, batch_size(data, base)),
-        learning_rate_multiplier=chosen(asked.learning_rate_multiplier, 1.0),
-    )
+    found: dict[str, int | float] = {
+        "n_epochs": chosen(asked.n_epochs, epochs(data.examples)),
+        "batch_size": chosen(asked.batch_size, batch_size(units(asked, data), data.tokens, base)),
+        "learning_rate_multiplier": chosen(asked.learning_rate_multiplier, 1.0),
+    }
+    if isinstance(asked, DpoHyperparameters):
+        found["beta"] = chosen(asked.beta, BETA)
+    return asked.model_copy(update=found)
 
 
-def resolved(planned: SupervisedHyperparameters) -> tuple[int, int, float]:
+def units(asked: Hyperparameters, data: TokenStats) -> int:
+    """What a batch counts: rows, of which an example may have several; or pairs of answers."""
+    return data.examples if isinstance(asked, DpoHyperparameters) else data.rows
+
+
+def total_steps(planned: Hyperparameters, data: TokenStats) -> int:
+    """Optimizer steps over all epochs."""
+    n_epochs, batch_size, _ = resolved(planned)
+    return n_epochs * steps_per_epoch(units(planned, data), batch_size)
+
+
+def resolved(planned: Hyperparameters) -> tuple[int, int, float]:
     """(epochs, batch size, rate multiplier) after planning: a word among them would be our mistake."""
     values = (planned.n_epochs, planned.batch_size, planned.learning_rate_multiplier)
     n_epochs, batch_size, multiplier = values
     assert not isinstance(n_epochs, str) and not isinstance(batch_size, str)
     assert not isinstance(multiplier, str)
     return n_epochs, batch_size, multiplier
+
+
+def beta(planned: Hyperparameters) -> float | None:
+    """The method dpo's, after planning; None with other methods."""
+    if not isinstance(planned, DpoHyperparameters):
+        return None
+    assert not isinstance(planned.beta, str)
+    return planned.beta
 
 
 def chosen(asked: Number | Literal["auto"], auto: Number) -> Number:
@@ -82,11 +109,11 @@ def epochs(examples: int) -> int:
     return 3
 
 
-def batch_size(data: TokenStats, base: BaseFacts) -> int:
-    """0.2% of the rows; more where a pass would otherwise run half empty."""
-    by_share = round(0.002 * data.rows)
-    by_device = token_budget(base) * data.rows // max(1, data.tokens)
-    by_steps = data.rows // 16
+def batch_size(units: int, tokens: int, base: BaseFacts) -> int:
+    """0.2% of the rows (or pairs); more where a pass would otherwise run half empty."""
+    by_share = round(0.002 * units)
+    by_device = token_budget(base) * units // max(1, tokens)
+    by_steps = units // 16
     return max(1, min(MOST_BATCH, max(by_share, min(by_device, by_steps))))
 
 
@@ -96,9 +123,11 @@ def token_budget(base: BaseFacts) -> int:
     return max(256, min(8192, int(tokens) // 64 * 64))
 
 
-def learning_rate(multiplier: float, base: BaseFacts) -> float:
+def learning_rate(planned: Hyperparameters, base: BaseFacts) -> float:
     """The peak rate of a low-rank adapter; it does not depend on the rank."""
-    return multiplier * RATE_AT_2000 * (2000 / base.hidden_size) ** RATE_EXPONENT
+    _, _, multiplier = resolved(planned)
+    share = PREFERENCE_RATE if isinstance(planned, DpoHyperparameters) else 1.0
+    return share * multiplier * RATE_AT_2000 * (2000 / base.hidden_size) ** RATE_EXPONENT
 
 
 def warmup_steps(total_steps: int) -> int:

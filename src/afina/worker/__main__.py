@@ -9,14 +9,19 @@ from afina import settings as deployment
 from afina.blobs import Blobs
 from afina.processes import log_to_stderr
 from afina.settings import Settings
+from afina.store import outbox
 from afina.store.database import Database
-from afina.worker import tend, train, validate
+from afina.worker import batches, respond, tend, train, validate, wandb, webhooks
 from afina.worker.context import Context
 from afina.worker.executors.local import LocalExecutor
 from afina.worker.hosts import Hosts
 from afina.worker.loop import Kind, Loop
 
 VALIDATIONS = 2
+BATCHES = 2
+RESPONSES = 8
+DELIVERIES = 4
+REPORTS = 8
 
 
 def main() -> None:
@@ -45,6 +50,10 @@ def kinds(settings: Settings) -> dict[str, Kind]:
     return {
         "validate": Kind(validate.validate, validate.give_up, slots=VALIDATIONS),
         "train": Kind(train.train, train.give_up, slots=settings.runs_per_host),
+        "respond": Kind(respond.respond, respond.give_up, slots=RESPONSES),
+        "batch": Kind(batches.work_through, batches.give_up, slots=BATCHES),
+        outbox.KIND: Kind(webhooks.deliver, webhooks.give_up, slots=DELIVERIES, most=webhooks.MOST),
+        "wandb": Kind(wandb.report, wandb.give_up, slots=REPORTS, most=wandb.MOST),
     }
 
 

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from afina.errors import NotFound, RunFailed, Unavailable
+from afina.schemas.embeddings import ENCODER
 from afina.schemas.models import Model
+from afina.schemas.moderations import MODERATOR
 from afina.serving import bases as served
 from afina.store import models
 from afina.training.bases import Base
@@ -26,7 +28,8 @@ def find(context: Context, name: str) -> Base:
 
 def folder(context: Context, name: str) -> Path:
     """Where a base's files lie, for a host that reads them itself; raises `RunFailed` where there is no such base."""
-    return served.folder(row(context, name))
+    own = {ENCODER: context.settings.encoder, MODERATOR: context.settings.moderator}
+    return Path(own[name]) if own.get(name) else served.folder(row(context, name))
 
 
 def row(context: Context, name: str) -> Model:

@@ -22,7 +22,8 @@ def report(context: Context, job: FineTuningJob, base: Base, kind: FileKind) -> 
 
 def source(context: Context, job: FineTuningJob, base: Base, kind: FileKind) -> Source:
     """One of a job's files, as its base is trained on it."""
-    return Source(file_of(context, job, kind), kind, base, max_length=base.max_length(job.afina.max_length))
+    length = base.max_length(job.afina.max_length)
+    return Source(file_of(context, job, kind), kind, base, length, datasets.FORMATS[job.method.type])
 
 
 def file_of(context: Context, job: FineTuningJob, kind: FileKind) -> FileObject:

@@ -11,7 +11,6 @@ from afina.serving.adapters import Adapters
 from afina.store import models
 from afina.training import plan
 from afina.training.bases import Base
-from afina.training.batches import steps_per_epoch
 from afina.training.resume_points import ResumePoint
 from afina.worker import datasets
 from afina.worker.context import Context, Hold
@@ -39,15 +38,16 @@ def run_spec(
     context: Context, job: FineTuningJob, base: Base, *, fence: int, resume: ResumePoint | None
 ) -> RunSpec:
     """The same job gives the same spec but for `fence`, `folder` and `resume`."""
-    n_epochs, batch_size, multiplier = plan.resolved(job.method.supervised.hyperparameters)
+    numbers = job.method.hyperparameters
+    n_epochs, batch_size, _ = plan.resolved(numbers)
     training = datasets.of_job(context, job, base, "training")
     validation = datasets.of_job(context, job, base, "validation") if job.validation_file else None
-    total_steps = n_epochs * steps_per_epoch(training.stats.rows, batch_size)
+    total_steps = plan.total_steps(numbers, training.stats)
     return RunSpec(
         job=job.id,
         fence=fence,
         folder=str(context.runs(job.id) / str(fence)),
-        method="supervised",
+        method=job.method.type,
         base=base.name,
         training_tokens=str(training.path),
         validation_tokens=str(validation.path) if validation else None,
@@ -56,10 +56,11 @@ def run_spec(
         seed=job.seed,
         n_epochs=n_epochs,
         batch_size=batch_size,
-        learning_rate=plan.learning_rate(multiplier, base.facts),
+        learning_rate=plan.learning_rate(numbers, base.facts),
         warmup_steps=plan.warmup_steps(total_steps),
         weight_decay=WEIGHT_DECAY,
         max_grad_norm=MAX_GRAD_NORM,
+        beta=plan.beta(numbers),
         lora=LoraSpec(rank=job.afina.adapter.rank, alpha=job.afina.adapter.alpha),
         token_budget=plan.token_budget(base.facts),
         validate_every=plan.validate_every(total_steps),

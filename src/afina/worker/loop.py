@@ -22,11 +22,12 @@ HOPELESS_PAUSE = 30.0  # seconds, where a retry helps only after somebody has do
 
 @dataclass(frozen=True)
 class Kind:
-    """What is done for one kind of work, how much of it at once, and what follows when it cannot be done."""
+    """What is done for one kind of work, how much of it at once, and what follows when it has failed so often."""
 
     do: Callable[[Context, Hold], None]
     give_up: Callable[[Context, Hold], None]
     slots: int
+    most: int = attempts.MOST
 
 
 class Loop:
@@ -85,7 +86,7 @@ class Loop:
         """What breaks is tried again a few times; what the machine cannot do at the moment, until it can."""
         claim = hold.claim
         kind = self.kinds[claim.kind]
-        step = kind.give_up if claim.attempts >= attempts.MOST else kind.do
+        step = kind.give_up if claim.attempts >= kind.most else kind.do
         try:
             step(self.context, hold)
         except FenceLost:

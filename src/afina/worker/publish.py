@@ -12,15 +12,17 @@ from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import FineTuningJob, JobCheckpoint, StepMetrics
 from afina.schemas.models import Manifest, Model, ModelKind
 from afina.schemas.runs import RunSpec
-from afina.store import checkpoints, events, files, models, moves, projects
+from afina.store import checkpoints, events, files, models, moves, projects, usage
 from afina.store.events import NewEvent
 from afina.store.scope import Scope
+from afina.store.usage import Used
 from afina.training import plan
 from afina.worker import bases
 from afina.worker.context import Context, Hold
 from afina.worker.results import result_file
 
 KEPT_CHECKPOINTS = 3
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")  # a resume point holds more
 VERSIONED = ("afina", "numpy", "torch", "transformers", "tokenizers")
 
 
@@ -79,6 +81,7 @@ def final(context: Context, hold: Hold, job: FineTuningJob, adapter: Path) -> No
         insert_checkpoint(scope, hold, model, StepMetrics.model_validate(metrics[-1]))
         files.insert(scope, result, actor="worker")
         dropped = drop_old(scope, job)
+        usage.record(scope, [Used(job.project_id, "training", job.model, trained_tokens(job))])
         said = NewEvent(f"New fine-tuned model created: {name}")
         events.append(scope, job.id, [said], fence=hold.claim.fence)
         moves.move(
@@ -99,7 +102,7 @@ def final(context: Context, hold: Hold, job: FineTuningJob, adapter: Path) -> No
 
 def trained_tokens(job: FineTuningJob) -> int:
     """Every token of the training file, once an epoch."""
-    n_epochs, _, _ = plan.resolved(job.method.supervised.hyperparameters)
+    n_epochs, _, _ = plan.resolved(job.method.hyperparameters)
     assert job.afina.training_tokens is not None
     return n_epochs * job.afina.training_tokens
 
@@ -125,6 +128,7 @@ def store_model(context: Context, job: FineTuningJob, adapter: Path, *, name: st
     hashes = {
         path.name: context.blobs.put(f"models/{key}/{path.name}", path).sha256
         for path in sorted(adapter.iterdir())
+        if path.name in ADAPTER_FILES
     }
     manifest = build_manifest(context, job, adapter, name=name, hashes=hashes)
     sealed = context.blobs.write(f"models/{key}/manifest.json", [manifest.model_dump_json().encode()])

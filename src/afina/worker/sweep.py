@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from afina.blobs import Blobs
-from afina.store import files
+from afina.store import files, jobs, uploads
 from afina.store.database import Database
 from afina.store.survey import in_use
 
@@ -28,11 +28,12 @@ def sweep(database: Database, blobs: Blobs, *, grace_seconds: float = GRACE_SECO
 
 
 def expire(database: Database, blobs: Blobs) -> int:
-    """Delete files past their `expires_at`; returns how many there were."""
+    """Delete files past their `expires_at`, and the parts of uploads past theirs; returns how many there were."""
     with database.system() as scope:
-        expired = files.expire(scope)
-    for file in expired:
-        blobs.delete(file.blob)
+        expired = [file.blob for file in files.expire(scope)]
+        expired += [upload.folder for upload in uploads.expire(scope)]
+    for blob in expired:
+        blobs.delete(blob)
     return len(expired)
 
 
@@ -42,6 +43,17 @@ def forget_tokens(database: Database, tokens: Path) -> int:
     with database.system(read=True) as scope:
         kept = in_use(scope)
     gone = [folder for folder in found if f"files/{folder.name}" not in kept]
+    for folder in gone:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(gone)
+
+
+def forget_runs(database: Database, runs: Path) -> int:
+    """Delete the run folders of jobs that are over, such as one that was cancelled while it was paused."""
+    found = list(runs.glob("*/"))
+    with database.system(read=True) as scope:
+        kept = jobs.unfinished(scope)
+    gone = [folder for folder in found if folder.name not in kept]
     for folder in gone:
         shutil.rmtree(folder, ignore_errors=True)
     return len(gone)

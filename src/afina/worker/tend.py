@@ -9,7 +9,7 @@ from afina.errors import AfinaError, Unavailable
 from afina.store import hosts as host_rows
 from afina.worker import bases
 from afina.worker.context import Context
-from afina.worker.sweep import expire, forget_tokens, sweep
+from afina.worker.sweep import expire, forget_runs, forget_tokens, sweep
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ def take_away(context: Context) -> None:
     try:
         expired = expire(context.database, context.blobs)
         forgotten = forget_tokens(context.database, context.settings.tokens)
+        forget_runs(context.database, context.settings.data / "runs")
         swept = sweep(context.database, context.blobs)
     except Unavailable as error:
         log.warning("what nobody needs stays reason=%s", error.message)

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from afina.errors import DataError, FenceLost, RunFailed, Unavailable
 from afina.schemas.fine_tuning import FINAL, FineTuningJob, JobError
@@ -21,6 +22,7 @@ from afina.worker.executors import Host, HostLost
 from afina.worker.fail import fail, job_error
 from afina.worker.follow import EventFile, Follower, LastWord
 from afina.worker.hosts import Seat
+from afina.worker.pause import pause
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,8 @@ def settle(context: Context, hold: Hold, follower: Follower) -> None:
     """Run what is not finished, and act on the last word."""
     last = follower.replay()
     if not isinstance(last, Finished | Failed):
+        if pause(context, hold):
+            return
         last = run(context, hold, follower)
     match last:
         case Finished():
@@ -63,7 +67,8 @@ def settle(context: Context, hold: Hold, follower: Follower) -> None:
         case Failed():
             fail(context, hold, JobError(code=last.code, message=last.message))
         case Stopped():
-            attempts.put_back(context, hold, failed=0)  # it stops behind a step, so it came further
+            if not pause(context, hold):
+                attempts.put_back(context, hold, failed=0)  # it stops behind a step, so it came further
         case None:
             pass
 
@@ -95,15 +100,16 @@ def run(context: Context, hold: Hold, follower: Follower) -> LastWord | None:
 
 def interrupted(context: Context, hold: Hold) -> bool:
     """Whether there is no point in waiting any longer."""
-    return context.draining.is_set() or cancelled(context, hold)
+    return context.draining.is_set() or wish(context, hold) is not None
 
 
-def cancelled(context: Context, hold: Hold) -> bool:
-    """Whether the claim is no longer ours: somebody else has it, or the job was cancelled."""
+def wish(context: Context, hold: Hold) -> Literal["paused", "ended"] | None:
+    """What has come over the job since it was claimed; `ended` also where somebody else has the claim."""
     if hold.lost.is_set():
-        return True
+        return "ended"
     with context.database.read(hold.claim.project_id) as scope:
-        return jobs.get(scope, hold.claim.subject).status in FINAL
+        job = jobs.get(scope, hold.claim.subject)
+    return "ended" if job.status in FINAL else job.wanted
 
 
 def launched(
@@ -121,11 +127,12 @@ def begin(context: Context, hold: Hold, job: FineTuningJob, point: ResumePoint |
     fence = hold.claim.fence
     with context.database.scope(job.project_id) as scope:
         if job.status == "queued":
-            moves.move(scope, job.id, "running", fence=fence, event=speeds.STARTED)
+            said = f"The job goes on from step {point.step}" if point else speeds.STARTED
+            moves.move(scope, job.id, "running", fence=fence, event=said)
             return
         where = f"resuming from step {point.step}" if point else "starting again from the first step"
-        said = NewEvent(f"{speeds.INTERRUPTED}; {where}", level="warn")
-        events.append(scope, job.id, [said], fence=fence)
+        warning = NewEvent(f"{speeds.INTERRUPTED}; {where}", level="warn")
+        events.append(scope, job.id, [warning], fence=fence)
 
 
 def follow(context: Context, follower: Follower, run: Run) -> LastWord:
@@ -156,14 +163,15 @@ def watch(context: Context, follower: Follower, run: Run) -> LastWord:
 
 def look(context: Context, follower: Follower, run: Run) -> LastWord | None:
     """Turn what is new into rows; raises `FenceLost` when it is not ours to turn any more."""
-    if cancelled(context, follower.hold):
+    wanted = wish(context, follower.hold)
+    if wanted == "ended":
         raise FenceLost("the job was cancelled, or is somebody else's")
     over = not run.host.has_run(run.spec.name)  # asked before reading: what it wrote until then will be read
     if last := follower.turn(run.events):
         return last
     if over:
         raise HostLost("the run ended without a last word")
-    if context.draining.is_set():
+    if context.draining.is_set() or wanted == "paused":
         run.host.stop_run(run.spec.name)
     return None
 

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 from afina.data.report import Problem, Report
 from afina.errors import DataError, RunFailed
-from afina.schemas.fine_tuning import FineTuningJob, JobError, Supervised, SupervisedMethod
+from afina.schemas.fine_tuning import FineTuningJob, JobError, method_of
 from afina.store import events, jobs, moves, work
 from afina.store.events import Level, NewEvent
 from afina.store.jobs import JobChanges
 from afina.training import plan
 from afina.training.bases import Base
-from afina.training.batches import steps_per_epoch
 from afina.worker import bases, datasets
 from afina.worker.context import Context, Hold
 from afina.worker.fail import fail, job_error
@@ -65,17 +64,16 @@ def planned(context: Context, job: FineTuningJob, base: Base) -> JobChanges:
     training = datasets.of_job(context, job, base, "training").stats
     if job.validation_file:
         datasets.of_job(context, job, base, "validation")
-    numbers = plan.resolve(job.method.supervised.hyperparameters, training, base.facts)
-    n_epochs, batch_size, multiplier = plan.resolved(numbers)
+    numbers = plan.resolve(job.method.hyperparameters, training, base.facts)
     found = {
-        "learning_rate": plan.learning_rate(multiplier, base.facts),
-        "total_steps": n_epochs * steps_per_epoch(training.rows, batch_size),
+        "learning_rate": plan.learning_rate(numbers, base.facts),
+        "total_steps": plan.total_steps(numbers, training),
         "training_tokens": training.tokens,
         "truncated_examples": training.truncated,
     }
     return {
-        "hyperparameters": numbers,
-        "method": SupervisedMethod(type="supervised", supervised=Supervised(hyperparameters=numbers)),
+        "hyperparameters": numbers.common,
+        "method": method_of(numbers),
         "afina": job.afina.model_copy(update=found),
     }
 

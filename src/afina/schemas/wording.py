@@ -1,8 +1,9 @@
 """Validation errors in OpenAI's words: which parameter, what is expected; never what was sent."""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import TypeVar, cast
 
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from afina.errors import InvalidRequest, clipped
@@ -21,6 +22,16 @@ TYPES = {
     "string_type": "a string",
 }
 ABSENT = object()
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], value: object) -> Model:
+    """The request that a JSON value is; a 400 names the first parameter that is wrong."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False, include_input=False)[0], value) from None
 
 
 def invalid(error: ErrorDetails, body: object) -> InvalidRequest:

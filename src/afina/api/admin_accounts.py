@@ -1,0 +1,134 @@
+"""`/v1/organization/projects/{id}/service_accounts`: programs that act for a project, and their keys."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from afina import ids
+from afina.api.admin_projects import inside
+from afina.api.auth import Admin
+from afina.api.body import Body, json_body
+from afina.api.queries import After, limited
+from afina.api.rooms import InRooms
+from afina.errors import InvalidRequest
+from afina.schemas.admin import (
+    AccountKey,
+    CreateAccountKey,
+    CreateServiceAccount,
+    NewServiceAccount,
+    UpdateServiceAccount,
+)
+from afina.schemas.record import Deleted, Page
+from afina.store import clock, keys, service_accounts
+from afina.store.scope import Scope
+from afina.store.service_accounts import ServiceAccount
+
+router = APIRouter(prefix="/organization/projects/{project_id}/service_accounts")
+
+
+@router.post("")
+def create(
+    project_id: str,
+    caller: Admin,
+    rooms: InRooms,
+    body: Annotated[Body[CreateServiceAccount], Depends(json_body(CreateServiceAccount))],
+) -> NewServiceAccount:
+    """A member of the project with its first key; or the account alone, which may do nothing yet."""
+    asked = body.value
+    alone = bool(asked.create_service_account_only)
+    if alone and asked.expires_in_seconds is not None:
+        raise InvalidRequest(
+            "Invalid 'expires_in_seconds': there is no key where only the account is asked for.",
+            param="expires_in_seconds",
+            code="invalid_value",
+        )
+    role = "none" if alone else "member"
+    with inside(rooms, caller, project_id) as scope:
+        account = service_accounts.insert(scope, name=asked.name, role=role, actor=caller.key_id)
+        first = CreateAccountKey(expires_in_seconds=asked.expires_in_seconds)
+        key = None if alone else new_key(scope, account, first, actor=caller.key_id)
+    return NewServiceAccount(
+        id=account.id, name=account.name, role=role, created_at=account.created_at, api_key=key
+    )
+
+
+def new_key(scope: Scope, account: ServiceAccount, asked: CreateAccountKey, *, actor: str) -> AccountKey:
+    """One more key of an account."""
+    if account.role == "none":
+        raise InvalidRequest(
+            "This service account has no role in the project. Give it one before it gets a key.",
+            code="invalid_state",
+        )
+    secret, lifetime = ids.api_key(), asked.expires_in_seconds
+    key = keys.insert(
+        scope,
+        secret,
+        name=asked.name,
+        role=account.role,
+        expires_at=None if lifetime is None else clock.seconds(scope) + lifetime,
+        service_account_id=account.id,
+        actor=actor,
+    )
+    return AccountKey(
+        id=key.id, name=key.name, value=secret, created_at=key.created_at, expires_at=key.expires_at
+    )
+
+
+@router.get("")
+def page(
+    *,
+    project_id: str,
+    caller: Admin,
+    rooms: InRooms,
+    limit: Annotated[int, Depends(limited(20, 100))],
+    after: After = None,
+) -> Page[ServiceAccount]:
+    """The project's service accounts, newest first."""
+    with inside(rooms, caller, project_id, read=True) as scope:
+        return service_accounts.page(scope, after=after, limit=limit)
+
+
+@router.get("/{account_id}")
+def retrieve(project_id: str, account_id: str, caller: Admin, rooms: InRooms) -> ServiceAccount:
+    """One service account."""
+    with inside(rooms, caller, project_id, read=True) as scope:
+        return service_accounts.get(scope, account_id)
+
+
+@router.post("/{account_id}")
+def change(
+    *,
+    project_id: str,
+    account_id: str,
+    caller: Admin,
+    rooms: InRooms,
+    body: Annotated[Body[UpdateServiceAccount], Depends(json_body(UpdateServiceAccount))],
+) -> ServiceAccount:
+    """Give a service account another name or role; its keys follow at once."""
+    with inside(rooms, caller, project_id) as scope:
+        return service_accounts.change(
+            scope, account_id, name=body.value.name, role=body.value.role, actor=caller.key_id
+        )
+
+
+@router.delete("/{account_id}")
+def delete(project_id: str, account_id: str, caller: Admin, rooms: InRooms) -> Deleted:
+    """Take a service account away with all of its keys."""
+    with inside(rooms, caller, project_id) as scope:
+        service_accounts.delete(scope, account_id, actor=caller.key_id)
+    return Deleted(id=account_id, object="organization.project.service_account.deleted")
+
+
+@router.post("/{account_id}/api_keys")
+def create_key(
+    *,
+    project_id: str,
+    account_id: str,
+    caller: Admin,
+    rooms: InRooms,
+    body: Annotated[Body[CreateAccountKey], Depends(json_body(CreateAccountKey))],
+) -> AccountKey:
+    """One more key of a service account."""
+    with inside(rooms, caller, project_id) as scope:
+        account = service_accounts.get(scope, account_id)
+        return new_key(scope, account, body.value, actor=caller.key_id)

@@ -1,0 +1,81 @@
+"""`/v1/conversations`: items under one id, which responses go on from and add to."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+
+from afina import ids
+from afina.api.auth import Member, Viewer
+from afina.api.body import Body, json_body
+from afina.api.item_pages import item_page
+from afina.api.queries import After, Order, limited
+from afina.api.rooms import InRooms
+from afina.schemas.conversations import Conversation, CreateConversation, UpdateConversation
+from afina.schemas.record import Deleted
+from afina.serving.response_messages import items_of
+from afina.store import clock, conversations
+
+router = APIRouter(prefix="/conversations")
+
+
+@router.post("")
+def create(
+    caller: Member,
+    rooms: InRooms,
+    body: Annotated[Body[CreateConversation], Depends(json_body(CreateConversation))],
+) -> Conversation:
+    """Begin a conversation, with a few items or none."""
+    asked = body.value
+    with rooms.database.scope(caller.project_id) as scope:
+        conversation = Conversation(
+            id=ids.prefixed("conv_"),
+            created_at=clock.seconds(scope),
+            metadata=asked.metadata or {},
+            items=items_of(asked.items),
+        )
+        return conversations.insert(scope, conversation)
+
+
+@router.get("/{conversation_id}")
+def retrieve(conversation_id: str, caller: Viewer, rooms: InRooms) -> Conversation:
+    """One conversation."""
+    with rooms.database.read(caller.project_id) as scope:
+        return conversations.get(scope, conversation_id)
+
+
+@router.post("/{conversation_id}")
+def update(
+    conversation_id: str,
+    caller: Member,
+    rooms: InRooms,
+    body: Annotated[Body[UpdateConversation], Depends(json_body(UpdateConversation))],
+) -> Conversation:
+    """Change what is attached to it."""
+    with rooms.database.scope(caller.project_id) as scope:
+        found = conversations.get(scope, conversation_id)
+        return conversations.change(scope, found.model_copy(update={"metadata": body.value.metadata or {}}))
+
+
+@router.delete("/{conversation_id}")
+def delete(conversation_id: str, caller: Member, rooms: InRooms) -> Deleted:
+    """Forget a conversation; its responses stay."""
+    with rooms.database.scope(caller.project_id) as scope:
+        deleted = conversations.delete(scope, conversation_id, actor=caller.key_id)
+    return Deleted(id=deleted.id, object="conversation.deleted")
+
+
+@router.get("/{conversation_id}/items", response_model=None)
+def items(
+    *,
+    conversation_id: str,
+    caller: Viewer,
+    rooms: InRooms,
+    limit: Annotated[int, Depends(limited(20, 100))],
+    after: After = None,
+    order: Order = "desc",
+) -> JSONResponse:
+    """All that was said in it."""
+    with rooms.database.read(caller.project_id) as scope:
+        said = conversations.history(scope, conversations.get(scope, conversation_id))
+    return JSONResponse(item_page(said, after=after, limit=limit, ascending=order == "asc").wire())

@@ -1,0 +1,95 @@
+"""`/v1/chat/completions`, as far as chats were stored: list, retrieve, update, delete, and their messages."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from afina.api.auth import Member, Viewer
+from afina.api.body import Body, json_body
+from afina.api.queries import After, Order, WithMetadata, limited
+from afina.api.rooms import InRooms
+from afina.schemas.record import Deleted, Page
+from afina.schemas.stored_chats import StoredChat, StoredMessage, UpdateChat
+from afina.store import chats
+
+router = APIRouter(prefix="/chat/completions")
+
+
+@router.get("")
+def page(
+    *,
+    caller: Viewer,
+    rooms: InRooms,
+    limit: Annotated[int, Depends(limited(20, 100))],
+    metadata: WithMetadata,
+    model: Annotated[str | None, Query(max_length=256)] = None,
+    after: After = None,
+    order: Order = "asc",
+) -> Page[StoredChat]:
+    """The project's stored chats, oldest first."""
+    with rooms.database.read(caller.project_id) as scope:
+        return chats.page(
+            scope,
+            after=after,
+            limit=limit,
+            model=model,
+            metadata=metadata.pairs,
+            without_metadata=metadata.absent,
+            ascending=order == "asc",
+        )
+
+
+@router.get("/{completion_id}")
+def retrieve(completion_id: str, caller: Viewer, rooms: InRooms) -> StoredChat:
+    """One stored chat, as it was answered."""
+    with rooms.database.read(caller.project_id) as scope:
+        return chats.get(scope, completion_id)
+
+
+@router.post("/{completion_id}")
+def update(
+    completion_id: str,
+    caller: Member,
+    rooms: InRooms,
+    body: Annotated[Body[UpdateChat], Depends(json_body(UpdateChat))],
+) -> StoredChat:
+    """Replace a stored chat's metadata."""
+    with rooms.database.scope(caller.project_id) as scope:
+        return chats.label(scope, completion_id, body.value.metadata)
+
+
+@router.delete("/{completion_id}")
+def delete(completion_id: str, caller: Member, rooms: InRooms) -> Deleted:
+    """Forget a stored chat; files that were made of it stay."""
+    with rooms.database.scope(caller.project_id) as scope:
+        chats.delete(scope, completion_id, actor=caller.key_id)
+    return Deleted(id=completion_id, object="chat.completion.deleted")
+
+
+@router.get("/{completion_id}/messages")
+def page_messages(
+    *,
+    completion_id: str,
+    caller: Viewer,
+    rooms: InRooms,
+    limit: Annotated[int, Depends(limited(20, 100))],
+    after: After = None,
+    order: Order = "asc",
+) -> Page[StoredMessage]:
+    """The messages that a stored chat answered, in the order in which they were said."""
+    with rooms.database.read(caller.project_id) as scope:
+        chat = chats.get(scope, completion_id)
+    return cut(chat.messages if order == "asc" else chat.messages[::-1], after=after, limit=limit)
+
+
+def cut(messages: list[StoredMessage], *, after: str | None, limit: int) -> Page[StoredMessage]:
+    """One page of messages; behind an id that is not among them there is nothing."""
+    names = [message.id for message in messages]
+    start = 0 if after is None else names.index(after) + 1 if after in names else len(names)
+    shown = messages[start : start + limit]
+    return Page[StoredMessage](
+        data=shown,
+        first_id=shown[0].id if shown else None,
+        last_id=shown[-1].id if shown else None,
+        has_more=len(messages) > start + limit,
+    )

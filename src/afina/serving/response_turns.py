@@ -1,0 +1,152 @@
+"""A response before it is said: what it goes on from, what it was asked with, and how it is kept."""
+
+import time
+from dataclasses import dataclass
+
+from afina import ids
+from afina.errors import InvalidRequest
+from afina.schemas.chat import TextFormat
+from afina.schemas.response_items import Item
+from afina.schemas.response_replies import Reasoning, Response, StoredResponse
+from afina.schemas.responses import CreateResponse, Spoken, TextConfig
+from afina.serving.names import Target
+from afina.serving.registry import DEFAULT
+from afina.serving.response_messages import items_of
+from afina.serving.router import Router
+from afina.store import conversations
+from afina.store import responses as rows
+from afina.store.scope import Scope
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was said before, and the response that said the last of it; `opening` is what a conversation begins with."""
+
+    items: list[Item]
+    previous_response_id: str | None = None
+    opening: list[Item] | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A response that is to be made."""
+
+    target: Target
+    request: CreateResponse
+    past: Past
+    begun: StoredResponse
+
+    @property
+    def items(self) -> list[Item]:
+        """All that the model is to know."""
+        return [*self.past.items, *self.begun.input]
+
+
+def past(scope: Scope, request: Spoken) -> Past:
+    """What was said before: up to the previous response, or in the conversation."""
+    conversation = request.conversation_id and conversations.get(scope, request.conversation_id)
+    previous = request.previous_response_id
+    if conversation and not previous:
+        previous = conversation.last_response_id
+        if previous is None:
+            return Past([], opening=conversation.items)
+    param = "previous_response_id" if request.previous_response_id else "conversation"
+    return Past(rows.history(scope, previous, param=param), previous)
+
+
+def keep(scope: Scope, turn: Turn, stored: StoredResponse) -> None:
+    """Write a response, and into its conversation that it was the last; with `store` false, nothing."""
+    if turn.request.store is False:
+        return
+    rows.insert(scope, stored)
+    if turn.request.conversation_id:
+        conversation = conversations.get(scope, turn.request.conversation_id)
+        last = {"last_response_id": stored.response.id}
+        conversations.change(scope, conversation.model_copy(update=last))
+
+
+def found(router: Router, project_id: str, request: Spoken) -> tuple[Target, Past]:
+    """Who answers, and what it is to know of before."""
+    target = router.find(project_id, request.model or DEFAULT)
+    with router.database.read(project_id) as scope:
+        return target, past(scope, request)
+
+
+def begin(router: Router, project_id: str, request: CreateResponse) -> Turn:
+    """A response with everything but its output; an unknown model, response or conversation is refused here."""
+    refuse_unsupported(request)
+    target, before = found(router, project_id, request)
+    return begun(target, request, before)
+
+
+def begun(target: Target, request: CreateResponse, past: Past) -> Turn:
+    """A response that knows its past."""
+    response = blank(target, request)
+    given = [*(past.opening or []), *items_of(request.input)]
+    stored = StoredResponse(response=response, input=given, previous_response_id=past.previous_response_id)
+    return Turn(target, request, past, stored)
+
+
+def refuse_unsupported(request: CreateResponse) -> None:
+    """What would lose its meaning is refused by name."""
+    if request.prompt is not None and request.input is None:
+        raise unsupported(
+            "prompt", "it names a template of OpenAI's dashboard. Send 'instructions' and 'input'"
+        )
+    policy = (request.moderation or {}).get("policy")
+    if "block" in str(policy):
+        raise unsupported("moderation.policy", "nothing is blocked here. Ask /v1/moderations yourself")
+    if request.background and request.store is False:
+        raise unsupported("background", "a response in the background has to be stored")
+    if request.conversation_id and request.store is False:
+        raise unsupported("store", "the responses of a conversation have to be stored")
+
+
+def unsupported(param: str, why: str) -> InvalidRequest:
+    """A parameter whose meaning would be lost."""
+    return InvalidRequest(f"'{param}' is not supported: {why}.", param=param, code="unsupported_parameter")
+
+
+def blank(target: Target, request: CreateResponse) -> Response:
+    """The response that repeats what it was asked with."""
+    asked = request.model_dump(include={"max_output_tokens", "max_tool_calls", "prompt_cache_key"})
+    asked |= request.model_dump(include={"safety_identifier", "user", "instructions", "previous_response_id"})
+    given = {
+        "metadata": request.metadata,
+        "tools": request.tools,
+        "tool_choice": request.tool_choice,
+        "parallel_tool_calls": request.parallel_tool_calls,
+        "store": request.store,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "top_logprobs": request.top_logprobs,
+        "truncation": request.truncation,
+        "background": request.background,
+    }
+    conversation = request.conversation_id
+    return Response.model_validate(
+        {
+            "id": ids.prefixed("resp_"),
+            "created_at": int(time.time()),
+            "status": "in_progress",
+            "model": request.model or target.resolved.id,
+            "text": text_config(request),
+            "conversation": {"id": conversation} if conversation else None,
+            "reasoning": reasoning(request),
+            **asked,
+            **{name: value for name, value in given.items() if value is not None},
+        }
+    )
+
+
+def text_config(request: Spoken) -> TextConfig:
+    """The form of the text, also where none was asked for."""
+    text = request.text or TextConfig()
+    return text if text.format else text.model_copy(update={"format": TextFormat(type="text")})
+
+
+def reasoning(request: Spoken) -> Reasoning:
+    """What was asked of a model that thinks; it changes nothing here."""
+    asked = request.reasoning or {}
+    known = {name: asked[name] for name in ("effort", "summary") if isinstance(asked.get(name), str)}
+    return Reasoning.model_validate(known)

@@ -1,0 +1,173 @@
+"""What was used: the sum of the rows is the sum of the replies, by bucket and by whose they are."""
+
+import time
+from collections.abc import Iterator
+
+import openai
+import pytest
+from sqlalchemy import text
+
+from afina.store import usage
+from afina.store.usage import Used
+
+KEY = "sk-owner"
+HI = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.fixture
+def admin(server: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(
+        base_url=f"{server}/v1",
+        api_key=KEY,
+        admin_api_key=KEY,
+        max_retries=0,
+        _strict_response_validation=True,
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def planted(database, project, other_project) -> None:
+    """Rows at known times: days 0, 0, 1 and 3 of a week long ago."""
+    rows = [
+        (10, Used(project, "completions", "m", 5, 7, 2, api_key_id="key_a")),
+        (86_399, Used(other_project, "completions", "n", 50, 70, batch=True)),
+        (86_400, Used(project, "completions", "m", 1, 2)),
+        (3 * 86_400, Used(project, "embeddings", "e", 9)),
+        (3 * 86_400, Used(project, "training", "m", 1000)),
+    ]
+    with database.system() as system:
+        for at, row in rows:
+            usage.record(system, [row])
+            system.connection.execute(
+                text("UPDATE usage SET at = :at WHERE seq = (SELECT max(seq) FROM usage)"), {"at": at}
+            )
+
+
+def results(admin: openai.OpenAI, service: str = "completions", **query):
+    page = getattr(admin.admin.organization.usage, service)(start_time=0, end_time=7 * 86_400, **query)
+    return [[one.to_dict() for one in bucket.results] for bucket in page.data]
+
+
+def test_the_rows_are_the_replies(admin, played, database, project):
+    sent = []
+    for n in (1, 3):
+        reply = admin.chat.completions.create(model="gpt-4o-mini", messages=HI, n=n)
+        sent.append(reply.usage)
+    nothing = admin.chat.completions.create(model="afina-tiny", messages=HI, max_tokens=0)
+    sent.append(nothing.usage)
+    for options in ({"include_usage": True}, {}):
+        with admin.chat.completions.create(
+            model="afina-tiny", messages=HI, stream=True, stream_options=options
+        ) as stream:
+            chunks = list(stream)
+        if options:
+            sent += [chunks[-1].usage, chunks[-1].usage]  # the other stream is as long
+    page = admin.admin.organization.usage.completions(
+        start_time=int(time.time()) - 86_400, group_by=["model", "api_key_id"]
+    )
+    found = [one for bucket in page.data for one in bucket.results]
+    assert len(found) == 1
+    assert (found[0].model, found[0].project_id) == ("afina-tiny", None)
+    assert found[0].api_key_id.startswith("key_")
+    assert found[0].num_model_requests == len(sent)
+    assert found[0].input_tokens == sum(one.prompt_tokens for one in sent)
+    assert found[0].output_tokens == sum(one.completion_tokens for one in sent)
+
+
+def test_a_stream_that_is_left_is_counted(admin, played, database):
+    played.endless = True
+    stream = admin.chat.completions.create(model="afina-tiny", messages=HI, stream=True)
+    next(iter(stream))
+    stream.close()
+    assert played.left.wait(10)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with database.system(read=True) as system:
+            if row := system.connection.execute(
+                text("SELECT input_tokens, requests FROM usage")
+            ).one_or_none():
+                break
+    assert row is not None and row[0] > 0 and row[1] == 1
+
+
+def test_what_is_refused_is_not_counted(admin, database):
+    with pytest.raises(openai.NotFoundError):
+        admin.chat.completions.create(model="no-such-model", messages=HI)
+    with database.system(read=True) as system:
+        assert system.connection.execute(text("SELECT count(*) FROM usage")).scalar_one() == 0
+
+
+def test_buckets(admin, planted):
+    days = results(admin, limit=7)
+    assert [len(day) for day in days] == [1, 1, 0, 0, 0, 0, 0]
+    assert (days[0][0]["input_tokens"], days[0][0]["output_tokens"]) == (55, 77)
+    assert (days[0][0]["num_model_requests"], days[0][0]["input_cached_tokens"]) == (2, 2)
+    assert days[1][0]["input_tokens"] == 1
+    assert [len(day) for day in results(admin, "embeddings")] == [0, 0, 0, 1, 0, 0, 0]
+    assert all(day == [] for day in results(admin, "images"))
+
+
+def test_pages_follow_one_another(admin, planted):
+    usage_of = admin.admin.organization.usage.completions
+    first = usage_of(start_time=5, end_time=2 * 86_400 + 1, limit=2)
+    assert [(b.start_time, b.end_time) for b in first.data] == [(5, 86_400), (86_400, 2 * 86_400)]
+    assert first.has_more and first.next_page
+    second = usage_of(start_time=5, end_time=2 * 86_400 + 1, limit=2, page=first.next_page)
+    assert [(b.start_time, b.end_time) for b in second.data] == [(2 * 86_400, 2 * 86_400 + 1)]
+    assert (second.has_more, second.next_page) == (False, None)
+    assert usage_of(start_time=0, end_time=0, limit=0, page="page").data == []
+
+
+def test_groups_and_filters(admin, planted, project, other_project):
+    by_project = results(admin, group_by=["project_id", "batch"])[0]
+    assert {(one["project_id"], one["batch"], one["input_tokens"]) for one in by_project} == {
+        (project, False, 5),
+        (other_project, True, 50),
+    }
+    assert results(admin, models=["n"])[0][0]["input_tokens"] == 50
+    assert results(admin, project_ids=[project])[0][0]["input_tokens"] == 5
+    assert results(admin, api_key_ids=["key_a"])[0][0]["input_tokens"] == 5
+    assert results(admin, batch=True)[0][0]["input_tokens"] == 50
+    assert results(admin, user_ids=["user-1"])[0] == []
+    assert len(results(admin, bucket_width="1h", limit=48)) == 48
+
+
+def test_costs_are_lines_of_tokens(admin, planted, project):
+    costs = admin.admin.organization.usage.costs
+    page = costs(start_time=0, end_time=7 * 86_400, group_by=["line_item"])
+    lines = [{one.line_item: one.quantity for one in bucket.results} for bucket in page.data]
+    assert lines[0] == {
+        "m, input_tokens": 5,
+        "m, output_tokens": 7,
+        "n, input_tokens": 50,
+        "n, output_tokens": 70,
+    }
+    assert lines[3] == {"e, input_tokens": 9, "m, training_tokens": 1000}
+    [whole] = costs(start_time=0, end_time=86_400).data[0].results
+    assert (whole.amount.value, whole.amount.currency, whole.quantity) == (0, "usd", None)
+    only = costs(
+        start_time=0,
+        end_time=7 * 86_400,
+        line_items=["m, training_tokens"],
+        group_by=["line_item", "project_id"],
+    )
+    assert [(one.project_id, one.quantity) for bucket in only.data for one in bucket.results] == [
+        (project, 1000)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("", "start_time"),
+        ("start_time=-1", "start_time"),
+        ("start_time=x", "start_time"),
+        ("start_time=0&limit=32", "limit"),
+        ("start_time=0&bucket_width=2d", "bucket_width"),
+        ("start_time=0&group_by=colour", "group_by"),
+    ],
+)
+def test_what_is_refused(refusing, query, param):
+    reply = refusing.get(f"/v1/organization/usage/completions?{query}")
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
