@@ -1,5 +1,5 @@
 # The table of contents one can run. `make setup` is implied by all others.
-.PHONY: setup demo test test-slow check format bench constraints clean
+.PHONY: setup demo test test-slow check format conformance load bench docs constraints clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -12,7 +12,7 @@ setup: .venv/ready  ## install everything into .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup  ## serve, tune 64 rows on the bundled model, compare answers before and after
+demo: setup  ## serve, check, estimate, tune the bundled model, and compare before and after
 	$(BIN)/python examples/demo.py
 
 test: setup  ## the tests that fit in ten minutes on two cores
@@ -31,6 +31,16 @@ check: setup  ## style, types, layers and sizes, in under a minute
 format: setup  ## let ruff write what `check` asks for
 	$(BIN)/ruff format src tests examples recipes rescue bench
 	$(BIN)/ruff check --fix src tests examples recipes rescue bench
+
+conformance: setup  ## the official clients' own tests against a real server; ARGS='files -- -k create' for some
+	$(BIN)/python -m pytest -q tests/conformance
+	PYTHONPATH=tests $(BIN)/python -m conformance $(ARGS)
+
+load: setup  ## the server under load, as ratios to a server that does nothing; ARGS=--quick for the short form
+	PYTHONPATH=tests $(BIN)/python -m load $(ARGS)
+
+docs: setup  ## write the parts of pages that are generated
+	PYTHONPATH=tests $(BIN)/python -m conformance.compatibility
 
 bench: setup  ## measure against the peers on a quiet machine; ARGS=--quick for the short form
 	for shape in tiny 135m; do $(BIN)/python -m bench sft --shape $$shape --sweep $(ARGS) || exit 1; \
