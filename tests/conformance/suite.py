@@ -16,6 +16,7 @@ RESOURCES = {
         f"{GENERATED}/fine_tuning/test_jobs.py",
         f"{GENERATED}/fine_tuning/jobs",
         f"{GENERATED}/fine_tuning/checkpoints",
+        f"{GENERATED}/fine_tuning/alpha",
         "lib/test_fine_tuning_positional_arguments.py",
     ),
     "files": (f"{GENERATED}/test_files.py",),

@@ -1,5 +1,7 @@
 """The application: rooms opened once, routers by resource, one shape for every error."""
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -36,10 +38,12 @@ from afina.api import (
 )
 from afina.api.rooms import Rooms
 from afina.blobs import Blobs
-from afina.graders.sandbox import Sandbox
+from afina.graders.sandbox import Sandbox, missing
 from afina.serving.router import Router
 from afina.settings import Settings
 from afina.store.database import Database
+
+log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -50,6 +54,8 @@ def create_app(settings: Settings) -> FastAPI:
         database, blobs = Database(settings.database), Blobs(settings.data / "blobs")
         router = Router(database, blobs, settings)
         app.state.rooms = Rooms(settings, database, blobs, router, Sandbox())
+        if reason := await asyncio.to_thread(missing):
+            log.warning("python graders are not available reason=%s", reason)
         yield
         await router.close()
         database.close()

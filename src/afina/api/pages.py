@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 import afina
 from afina.api.rooms import InRooms
 from afina.errors import Unavailable
+from afina.graders import sandbox
 from afina.store import hosts, projects
 
 router = APIRouter()
@@ -51,6 +52,7 @@ def health(rooms: InRooms) -> JSONResponse:
 
 
 def state(status: int, *, database: str, hosts: dict[str, int]) -> JSONResponse:
-    """The same four fields, well or not."""
+    """The same five fields, well or not; without a boundary, python graders do not run."""
     body = {"status": "ok" if status == 200 else "unavailable", "version": afina.__version__}
-    return JSONResponse({**body, "database": database, "hosts": hosts}, status)
+    boundary = "none" if sandbox.missing() else "bubblewrap"
+    return JSONResponse({**body, "database": database, "hosts": hosts, "sandbox": boundary}, status)
