@@ -5,7 +5,7 @@ The state before the decay is kept: a larger budget later goes on from there, as
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import guide
 import shape
 import torch
 import torch.nn.functional as F
-from corpus import Mixture
+from corpus import FINISH, MIXTURE, Mixture
 from safetensors import safe_open
 from safetensors.torch import save_file
 from shape import CONTEXT
@@ -22,7 +22,8 @@ from transformers import LlamaForCausalLM
 PEAK_RATE, WARMUP_STEPS, DECAY_SHARE, FLOOR = 1e-3, 60, 0.4, 0.02
 TOKENS_PER_STEP = 1024
 # Share of the budget from which texts are so long: attention over short ones costs less, and most are short.
-LENGTHS = ((0.0, 256), (0.5, 512), (0.9, CONTEXT))
+LENGTHS = ((0.0, 256), (0.5, 512), (0.9, CONTEXT), (0.95, 512))
+FINISH_FROM = 0.95
 # A step reads few tokens, so the second moment has to remember many steps.
 WEIGHT_DECAY, BETAS, MAX_NORM = 0.1, (0.9, 0.995), 1.0
 SAVE_EVERY_SECONDS = 60.0
@@ -61,6 +62,10 @@ class Budget:
         """Return the tokens of a row of the next step."""
         return [length for share, length in LENGTHS if progress.tokens >= share * self.tokens][-1]
 
+    def shares(self, progress: Progress) -> Mapping[str, float]:
+        """Return the share of each source in the next step."""
+        return FINISH if progress.tokens >= FINISH_FROM * self.tokens else MIXTURE
+
 
 def train(corpus: Path, state: Path, budget: Budget) -> tuple[LlamaForCausalLM, Progress]:
     """Train until the budget is spent, from the newest state that fits it, and return the decayed model."""
@@ -78,7 +83,7 @@ def train(corpus: Path, state: Path, budget: Budget) -> tuple[LlamaForCausalLM, 
     while progress.tokens < budget.tokens:
         decaying = progress.tokens >= budget.decay_from
         began = time.perf_counter()
-        ids = _texts(mixture, progress.step, budget.length(progress))
+        ids = _texts(mixture, progress, budget)
         guided = progress.step in guide.STEPS
         wanted = _guided(model, loss_of, mixture, progress.step) if guided else loss_of
         loss = _step(wanted, optimizer, ids, rate=budget.rate(progress))
@@ -113,9 +118,11 @@ def _loss(model: LlamaForCausalLM, *, compiled: bool) -> Loss:
     return torch.compile(loss, dynamic=False) if compiled else loss
 
 
-def _texts(mixture: Mixture, step: int, length: int) -> torch.Tensor:
+def _texts(mixture: Mixture, progress: Progress, budget: Budget) -> torch.Tensor:
     """Return the ids that a step reads, [rows, length + 1]."""
-    return torch.from_numpy(mixture.rows(step, max(1, TOKENS_PER_STEP // length), length))
+    length = budget.length(progress)
+    count = max(1, TOKENS_PER_STEP // length)
+    return torch.from_numpy(mixture.rows(progress.step, count, length, shares=budget.shares(progress)))
 
 
 def _guided(model: LlamaForCausalLM, loss_of: Loss, mixture: Mixture, step: int) -> Loss:
