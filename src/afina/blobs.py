@@ -112,7 +112,8 @@ class Blobs:
     def delete_joined(self, path: Path) -> None:
         """Take all pieces of a blob away at once; where this breaks off, the sweep goes on with them."""
         aside = Path(tempfile.mkdtemp(dir=self.temporary))
-        path.replace(aside)
+        with suppress(FileNotFoundError):  # somebody else was quicker
+            path.replace(aside)
         shutil.rmtree(aside, ignore_errors=True)
 
     def delete_folder(self, prefix: str) -> None:

@@ -128,7 +128,13 @@ def test_the_method_comes_before_the_deprecated_numbers(create: Callable[..., di
             )
             for bad in (0, -1, 1e308, "fast")
         ),
-        ({"method": {"type": "dpo"}}, "method.type", "invalid_value", "'supervised'"),
+        (
+            {"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 3}}}},
+            "method.dpo.hyperparameters.beta",
+            "invalid_value",
+            "<= 2",
+        ),
+        ({"method": {"type": "reinforcement"}}, "method.type", "invalid_value", "'supervised'"),
         ({"method": {"type": "magic"}}, "method.type", "invalid_value", "'supervised'"),
         ({"method": {}}, "method.type", "missing_required_parameter", ""),
         ({"method": {"type": "supervised", "x": 1}}, "method.x", "unknown_parameter", ""),

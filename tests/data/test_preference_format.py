@@ -81,6 +81,11 @@ def test_a_sound_row():
             "Example 1: 'preferred_output' must contain assistant and tool messages only",
         ),
         (
+            ROW | {"non_preferred_output": messages("assistant", "tool")},
+            "non_preferred_output[1].role",
+            "Example 1: 'non_preferred_output' must end with an assistant message",
+        ),
+        (
             ROW | {"non_preferred_output": ROW["preferred_output"]},
             "non_preferred_output",
             "Example 1: outputs are identical",

@@ -162,6 +162,15 @@ def test_the_least_recently_used_beginnings_are_forgotten():
     assert cache.size == 3 * block[0].nbytes
 
 
+def test_a_block_that_is_kept_again_counts_once():
+    block = {0: torch.zeros(2, 1, BLOCK, 4)}
+    cache = PrefixCache(room=2 * block[0].nbytes)
+    for name in (b"a", b"b", b"b", b"c", b"c"):
+        cache.keep(name, block)
+    assert cache.known([b"b", b"c"]) == 2
+    assert cache.size == 2 * block[0].nbytes
+
+
 async def test_the_last_row_takes_its_memory_with_it(engine):
     async with aclosing(engine.sample(None, PROMPTS[0], GREEDY)) as tokens:
         await anext(tokens)

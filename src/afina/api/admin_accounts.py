@@ -130,5 +130,6 @@ def create_key(
 ) -> AccountKey:
     """One more key of a service account."""
     with inside(rooms, caller, project_id) as scope:
+        keys.take_turn(scope)  # an account that is being deleted, or gets another role, gets no key meanwhile
         account = service_accounts.get(scope, account_id)
         return new_key(scope, account, body.value, actor=caller.key_id)

@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from afina import ids
+from afina.api.admin_projects import living
 from afina.api.auth import Admin, Caller
 from afina.api.body import Body, json_body
 from afina.api.queries import After, Order, limited
 from afina.api.rooms import InRooms, Rooms
-from afina.errors import NotFound
 from afina.schemas.admin import AdminKey, CreateAdminKey, NewAdminKey
 from afina.schemas.record import Deleted, Page
 from afina.store import clock, keys, projects
@@ -76,21 +76,13 @@ def page(
 def retrieve(key_id: str, caller: Admin, rooms: InRooms) -> AdminKey:
     """One of the organisation's keys."""
     with first_project(rooms, caller, read=True) as scope:
-        return shown(living(scope, key_id))
-
-
-def living(scope: Scope, key_id: str) -> Key:
-    """An admin key that has not been deleted."""
-    key = keys.get(scope, key_id, admin=True)
-    if key.revoked_at is not None:
-        raise NotFound(f"No such key: {key.id}", param="id")
-    return key
+        return shown(living(scope, key_id, admin=True))
 
 
 @router.delete("/{key_id}")
 def delete(key_id: str, caller: Admin, rooms: InRooms) -> Deleted:
     """End an admin key's life at once; owners of the first project can still make others."""
     with first_project(rooms, caller) as scope:
-        living(scope, key_id)
+        living(scope, key_id, admin=True)
         keys.revoke(scope, key_id, admin=True, actor=caller.key_id)
     return Deleted(id=key_id, object="organization.admin_api_key.deleted")

@@ -158,9 +158,9 @@ def retrieve_key(project_id: str, key_id: str, caller: Admin, rooms: InRooms) ->
         return key_of(scope, living(scope, key_id))
 
 
-def living(scope: Scope, key_id: str) -> Key:
-    """A key that has not been deleted."""
-    key = keys.get(scope, key_id)
+def living(scope: Scope, key_id: str, *, admin: bool = False) -> Key:
+    """A key that has not been deleted, of the project or of the organisation."""
+    key = keys.get(scope, key_id, admin=admin)
     if key.revoked_at is not None:
         raise NotFound(f"No such key: {key.id}", param="id")
     return key

@@ -11,13 +11,13 @@ from afina import ids
 from afina.api.auth import Caller, Member
 from afina.api.body import Body, json_body
 from afina.api.rooms import InRooms, Rooms
-from afina.blobs import Written
+from afina.api.upload_form import NewFile, basename
 from afina.data import chat_format
 from afina.data.strict_json import JsonObject
-from afina.errors import InvalidRequest
-from afina.schemas.files import FileObject
+from afina.errors import InvalidRequest, NotFound, Unavailable
 from afina.schemas.stored_chats import ChatExport, ExportChats, LeftOut, StoredChat
 from afina.store import chats, clock, files
+from afina.store.scope import Scope
 
 router = APIRouter(prefix="/afina/chat_exports")
 
@@ -30,8 +30,8 @@ def create(
     caller: Member, rooms: InRooms, body: Annotated[Body[ExportChats], Depends(json_body(ExportChats))]
 ) -> ChatExport:
     """Write the chosen chats as examples, oldest first, into a new file of the project."""
-    identifier = ids.file_id()
-    count = Count()
+    new = NewFile(basename(body.value.filename, param="filename"), "fine-tune", expires_after=None)
+    identifier, count = ids.file_id(), Count()
     with rooms.blobs.writer(f"files/{identifier}") as writer:
         for line in count.lines(every(rooms, caller, body.value)):
             writer.write(line)
@@ -40,7 +40,9 @@ def create(
         if not count.examples:
             raise too_little(count)
         written = writer.commit()
-    file = keep(rooms, caller, file_of(identifier, written, body.value.filename))
+    with rooms.database.scope(caller.project_id) as scope:  # its bytes are durable: it may be seen
+        file = new.file(identifier, written, now=clock.seconds(scope))
+        file = files.insert(scope, file, actor=caller.key_id)
     left_out = LeftOut(cut_short=count.cut_short, unfit=count.unfit)
     return ChatExport(file=file, examples=count.examples, left_out=left_out)
 
@@ -50,9 +52,20 @@ def every(rooms: Rooms, caller: Caller, asked: ExportChats) -> Iterator[StoredCh
     after, more = None, True
     while more:
         with rooms.database.read(caller.project_id) as scope:
+            if after is not None:
+                check_there(scope, after)
             page = chats.page(scope, after=after, limit=AT_ONCE, model=asked.model, metadata=asked.metadata)
         yield from page.data
         after, more = page.last_id, page.has_more
+
+
+def check_there(scope: Scope, chat_id: str) -> None:
+    """Behind a chat that has been deleted meanwhile no others would be found."""
+    try:
+        chats.get(scope, chat_id)
+    except NotFound:
+        message = "A stored chat was deleted while this export read them; try again."
+        raise Unavailable(message, code="chats_changed") from None
 
 
 @dataclass
@@ -97,25 +110,6 @@ def example(chat: StoredChat) -> JsonObject:
 def is_function(tool: object) -> bool:
     """Whether the model was told of a tool."""
     return isinstance(tool, dict) and "function" in tool
-
-
-def file_of(identifier: str, written: Written, filename: str) -> FileObject:
-    """The file's object, but for its time."""
-    return FileObject(
-        id=identifier,
-        bytes=written.bytes,
-        created_at=0,
-        filename=filename,
-        purpose="fine-tune",
-        sha256=written.sha256,
-    )
-
-
-def keep(rooms: Rooms, caller: Caller, file: FileObject) -> FileObject:
-    """Make the file visible, now that its bytes are durable."""
-    with rooms.database.scope(caller.project_id) as scope:
-        dated = file.model_copy(update={"created_at": clock.seconds(scope)})
-        return files.insert(scope, dated, actor=caller.key_id)
 
 
 def too_much(why: str) -> InvalidRequest:

@@ -53,7 +53,7 @@ def update(
 ) -> Conversation:
     """Change what is attached to it."""
     with rooms.database.scope(caller.project_id) as scope:
-        found = conversations.get(scope, conversation_id)
+        found = conversations.get(scope, conversation_id, hold=True)
         return conversations.change(scope, found.model_copy(update={"metadata": body.value.metadata or {}}))
 
 

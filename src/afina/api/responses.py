@@ -7,15 +7,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 
 from afina.api.auth import Caller, Member, Viewer
 from afina.api.body import Body, json_body
-from afina.api.chat import warning, while_there
+from afina.api.chat import warning
 from afina.api.item_pages import item_page
 from afina.api.queries import After, Order, limited
 from afina.api.response_streams import follow, server_sent
 from afina.api.rooms import InRooms, Rooms
+from afina.api.streams import event_stream, first_of, while_there
 from afina.schemas.record import Deleted
 from afina.schemas.response_replies import (
     CompactedResponse,
@@ -31,7 +32,6 @@ from afina.store import responses as rows
 from afina.store import work
 
 router = APIRouter(prefix="/responses")
-UNBUFFERED = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 @router.post("", response_model=None)
@@ -53,8 +53,9 @@ async def create(
         await keep(stored)
         return JSONResponse(stored.response.wire(), headers=headers)
     events = responses.stream(rooms.router, turn, keep)
+    # What fails before the first event still becomes an ordinary error reply.
     first = await while_there(request, first_of(events))
-    return streamed(server_sent(chained(first, events)), headers)
+    return event_stream(server_sent(chained(first, events)), headers)
 
 
 async def kept(rooms: Rooms, caller: Caller, turn: Turn, stored: StoredResponse) -> None:
@@ -80,13 +81,8 @@ async def in_background(rooms: Rooms, caller: Caller, turn: Turn, headers: dict[
 
     await run_in_threadpool(write)
     if turn.request.stream:
-        return streamed(server_sent(follow(rooms, caller, queued.id)), headers)
+        return event_stream(server_sent(follow(rooms, caller, queued.id)), headers)
     return JSONResponse(queued.wire(), headers=headers)
-
-
-async def first_of(events: AsyncGenerator[ResponseEvent]) -> ResponseEvent:
-    """The first event; what fails before it still becomes an ordinary error reply."""
-    return await anext(events)
 
 
 async def chained(
@@ -97,11 +93,6 @@ async def chained(
         yield first
         async for event in events:
             yield event
-
-
-def streamed(lines: AsyncGenerator[str], headers: dict[str, str]) -> Response:
-    """A stream that nobody on the way holds back."""
-    return StreamingResponse(lines, media_type="text/event-stream", headers={**headers, **UNBUFFERED})
 
 
 @router.post("/input_tokens")
@@ -144,7 +135,7 @@ def retrieve(
     if not stream:
         return JSONResponse(stored.response.wire())
     known = -1 if starting_after is None else starting_after
-    return streamed(server_sent(follow(rooms, caller, response_id, known=known)), {})
+    return event_stream(server_sent(follow(rooms, caller, response_id, known=known)), {})
 
 
 @router.delete("/{response_id}")

@@ -8,8 +8,9 @@ from fastapi.responses import JSONResponse
 
 from afina.api.auth import Member
 from afina.api.body import Body, json_body
-from afina.api.chat import warning, while_there
+from afina.api.chat import warning
 from afina.api.rooms import InRooms
+from afina.api.streams import while_there
 from afina.schemas.scores import CreateScores
 
 router = APIRouter(prefix="/afina/scores")

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query
 
 from afina.api.auth import Member, Viewer
 from afina.api.body import Body, json_body
+from afina.api.item_pages import cut
 from afina.api.queries import After, Order, WithMetadata, limited
 from afina.api.rooms import InRooms
 from afina.schemas.record import Deleted, Page
@@ -79,17 +80,10 @@ def page_messages(
     """The messages that a stored chat answered, in the order in which they were said."""
     with rooms.database.read(caller.project_id) as scope:
         chat = chats.get(scope, completion_id)
-    return cut(chat.messages if order == "asc" else chat.messages[::-1], after=after, limit=limit)
-
-
-def cut(messages: list[StoredMessage], *, after: str | None, limit: int) -> Page[StoredMessage]:
-    """One page of messages; behind an id that is not among them there is nothing."""
-    names = [message.id for message in messages]
-    start = 0 if after is None else names.index(after) + 1 if after in names else len(names)
-    shown = messages[start : start + limit]
+    shown, has_more = cut(chat.messages, after=after, limit=limit, ascending=order == "asc")
     return Page[StoredMessage](
         data=shown,
         first_id=shown[0].id if shown else None,
         last_id=shown[-1].id if shown else None,
-        has_more=len(messages) > start + limit,
+        has_more=has_more,
     )

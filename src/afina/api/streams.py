@@ -22,17 +22,19 @@ async def streamed(
     request: Request, pieces: AsyncGenerator[Piece], *, usage: bool, headers: dict[str, str]
 ) -> StreamingResponse:
     """The pieces as events; what fails before the first one still becomes an ordinary error reply."""
-    first = await while_there(request, after_first(pieces))
-    return StreamingResponse(
-        events(first, pieces, usage=usage),
-        media_type="text/event-stream",
-        headers={**headers, "cache-control": "no-cache", "x-accel-buffering": "no"},
-    )
+    first = await while_there(request, first_of(pieces))
+    return event_stream(events(first, pieces, usage=usage), headers)
 
 
-async def after_first(pieces: AsyncGenerator[Piece]) -> Piece:
-    """The first piece."""
+async def first_of(pieces: AsyncGenerator[Result]) -> Result:
+    """The first piece, as work that can be given up."""
     return await anext(pieces)
+
+
+def event_stream(lines: AsyncGenerator[str], headers: dict[str, str]) -> StreamingResponse:
+    """Server-sent events that nobody on the way holds back."""
+    unbuffered = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return StreamingResponse(lines, media_type="text/event-stream", headers={**headers, **unbuffered})
 
 
 async def events(first: Piece, pieces: AsyncGenerator[Piece], *, usage: bool) -> AsyncGenerator[str]:

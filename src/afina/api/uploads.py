@@ -162,11 +162,12 @@ def check_bytes(rooms: Rooms, upload: Upload, blobs: Sequence[str], *, md5: str 
     if written.bytes != upload.bytes:
         text = f"The parts do not add up to the upload: expected {upload.bytes} bytes, got {written.bytes}."
         raise InvalidRequest(text, param="part_ids", code="invalid_value")
+    if not blobs:
+        raise InvalidRequest("File is empty.", param="part_ids", code="empty_file")
     if md5 is not None and MD5.fullmatch(md5) and md5.lower() != digest.hexdigest():
         text = "The MD5 of the uploaded bytes is not the one given."
         raise InvalidRequest(text, param="md5", code="checksum_mismatch")
-    if blobs:
-        check_head(next(rooms.blobs.read(blobs[0], chunk=HEAD), b""), upload.purpose)
+    check_head(next(rooms.blobs.read(blobs[0], chunk=HEAD), b""), upload.purpose)
     return written
 
 

@@ -97,13 +97,27 @@ class Stretch:
     more: int | None
 
     @property
+    def start(self) -> int:
+        """Where the first bucket begins; 0 where there is none."""
+        return self.buckets[0][0] if self.buckets else 0
+
+    @property
+    def end(self) -> int:
+        """Where the last bucket ends; 0 where there is none."""
+        return self.buckets[-1][1] if self.buckets else 0
+
+    @property
     def next_page(self) -> str | None:
         """The way to the buckets after these."""
         return None if self.more is None else f"page_{self.more}"
 
 
-def stretch(start: int, end: int, width: int, *, limit: int, page: str | None) -> Stretch:
-    """At most `limit` buckets from `start`, or from where a page begins; one begins at each multiple of `width`."""
+def stretch(start: int, end: int | None, width: int, *, limit: int, page: str | None) -> Stretch:
+    """At most `limit` buckets from `start`, or from where a page begins; one begins at each multiple of `width`.
+
+    Without an `end` they go up to now.
+    """
+    end = int(time.time()) + 1 if end is None else end
     if page is not None:
         match = re.fullmatch(r"page_(\d{1,12})", page)
         start = int(match[1]) if match else end
@@ -138,7 +152,7 @@ def at_most(limit: int | None, bounds: tuple[int, int]) -> int:
 
 def ask(rooms: Rooms, question: Question, *, nobody: bool) -> list[Sum]:
     """The sums; none for people, since keys here belong to projects."""
-    if nobody or question.start >= question.end or not question.kinds:
+    if nobody or question.start == question.end or not question.kinds:
         return []
     with rooms.database.system(read=True) as system:
         return usage.sums(system, question)
@@ -173,12 +187,12 @@ def read(
     """What was used of one service; those that are not offered here were never used."""
     known = ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source")
     groups = allowed(named.group_by, known)
-    width, end = WIDTHS[bucket_width], end_time if end_time is not None else int(time.time()) + 1
-    found = stretch(start_time, end, width, limit=at_most(limit, LIMITS[bucket_width]), page=page)
+    width = WIDTHS[bucket_width]
+    found = stretch(start_time, end_time, width, limit=at_most(limit, LIMITS[bucket_width]), page=page)
     question = Question(
         organization_id=caller.organization_id,
-        start=found.buckets[0][0] if found.buckets else end,
-        end=found.buckets[-1][1] if found.buckets else end,
+        start=found.start,
+        end=found.end,
         width=width,
         kinds=[MEASURED[service]] if service in MEASURED else [],
         project_ids=named.project_ids,
@@ -218,12 +232,12 @@ def costs(
 ) -> BucketPage[CostsResult]:
     """Lines of quantities: tokens in, tokens out, tokens trained on; amounts are 0."""
     groups = allowed(named.group_by, ("project_id", "user_id", "line_item", "api_key_id", "api_source"))
-    width, end = WIDTHS[bucket_width], end_time if end_time is not None else int(time.time()) + 1
-    found = stretch(start_time, end, width, limit=at_most(limit, COSTS_LIMIT), page=page)
+    width = WIDTHS[bucket_width]
+    found = stretch(start_time, end_time, width, limit=at_most(limit, COSTS_LIMIT), page=page)
     question = Question(
         organization_id=caller.organization_id,
-        start=found.buckets[0][0] if found.buckets else end,
-        end=found.buckets[-1][1] if found.buckets else end,
+        start=found.start,
+        end=found.end,
         width=width,
         kinds=[*MEASURED.values(), "training"],
         project_ids=named.project_ids,

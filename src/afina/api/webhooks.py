@@ -4,6 +4,7 @@ import time
 from typing import Annotated, get_args
 
 from fastapi import APIRouter, Depends
+from fastapi.concurrency import run_in_threadpool
 
 from afina import deliveries, ids
 from afina.api.auth import Caller, Owner, Viewer
@@ -131,7 +132,7 @@ async def attempt(
     body: Annotated[Body[TryEndpoint], Depends(json_body(TryEndpoint))],
 ) -> Tried:
     """Send a sample now, once; whatever the endpoint answers is told."""
-    endpoint, now = found(rooms, caller, endpoint_id), int(time.time())
+    endpoint, now = await run_in_threadpool(found, rooms, caller, endpoint_id), int(time.time())
     event = WebhookEvent(
         id=ids.prefixed("evt_"),
         created_at=now,

@@ -83,6 +83,10 @@ def _check_output(output: JsonValue, key: str) -> Iterator[Fault]:
         if isinstance(message, dict) and message.get("role", "assistant") not in ("assistant", "tool"):
             text = f": '{key}' must contain assistant and tool messages only"
             yield Fault(f"{key}[{place}].role", text, "move other messages into the input")
+    last = output[-1]
+    if isinstance(last, dict) and last.get("role") == "tool":
+        text = f": '{key}' must end with an assistant message"
+        yield Fault(f"{key}[{len(output) - 1}].role", text, "end the output with what the assistant says")
 
 
 def _input(row: JsonObject) -> JsonObject:

@@ -46,7 +46,10 @@ class PrefixCache:
         return [self.blocks[name] for name in wanted]
 
     def keep(self, name: bytes, block: Block) -> None:
-        """Add a block; the least recently used make room for it."""
+        """Add a block, or use one again that is here behind a gap; the least recently used make room for it."""
+        if name in self.blocks:
+            self.blocks.move_to_end(name)
+            return
         self.blocks[name] = block
         self.size += _size(block)
         while self.size > self.room:

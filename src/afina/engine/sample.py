@@ -4,7 +4,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain
 
 import torch
 from torch import Tensor
@@ -38,11 +38,22 @@ class Row:
     dropped: bool = False
     matcher: Matcher | None = field(init=False)
     blocks: list[bytes] = field(init=False)
+    named_at: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.name_blocks()
+        self.matcher = None if self.params.grammar is None else self.params.grammar.start()
+
+    def name_blocks(self) -> None:
+        """Name what the prompt is made of, by the adapter as it is now."""
+        self.named_at = self.version
         # The last token is computed in any case: its logits are asked for.
         self.blocks = names(self.adapter, self.prompt[:-1])
-        self.matcher = None if self.params.grammar is None else self.params.grammar.start()
+
+    @property
+    def version(self) -> int:
+        """The step that its adapter has reached."""
+        return 0 if self.adapter is None else self.adapter.steps
 
     @property
     def place(self) -> Place:
@@ -103,7 +114,10 @@ class Sampler:
         """Rows that join now, the oldest first. One that begins like another waits to find that in the cache."""
         chosen: list[Row] = []
         begun, tokens = set[bytes](), 0
-        for row in islice(self.waiting, MAX_ROWS - len(self.rows)):
+        # Of a copy: other threads add rows meanwhile.
+        for row in list(self.waiting)[: MAX_ROWS - len(self.rows)]:
+            if row.named_at != row.version:
+                row.name_blocks()
             known = self.prefixes.known(row.blocks)
             if not begun.isdisjoint(row.blocks[known : known + 1]):
                 continue
@@ -198,9 +212,13 @@ class Sampler:
             row.deliver(replace(token, finish=finish))
 
     def _end_well(self, row: Row) -> None:
-        """A row that ended well leaves, its text remembered for the turn that follows."""
-        said = row.prompt + row.made[:-1]  # The last token was chosen, but never computed.
-        self._keep(self.rows.index(row), names(row.adapter, said))
+        """A row that ended well leaves, its text remembered for the turn that follows.
+
+        Not where its adapter was trained meanwhile: no single version of it has computed what the slot holds.
+        """
+        if row.named_at == row.version:
+            said = row.prompt + row.made[:-1]  # The last token was chosen, but never computed.
+            self._keep(self.rows.index(row), names(row.adapter, said))
         self._leave(row)
 
     def _finish(self, row: Row) -> Finish | None:

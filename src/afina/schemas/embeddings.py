@@ -4,14 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
-from afina.schemas.inputs import by_first_item
+from afina.schemas.inputs import Ids, by_first_item
 from afina.schemas.record import Record, Request
 
 ENCODER = "afina-encoder"  # what hosts call the encoder of the installation
 
-
 Text = Annotated[str, Field(min_length=1)]
-Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 Input = Annotated[
     Annotated[Text, Tag("text")]
     | Annotated[Annotated[list[Text], Field(max_length=2048)], Tag("texts")]

@@ -23,7 +23,6 @@ class SupervisedHyperparameters(Request):
     batch_size: BatchSize = "auto"
     learning_rate_multiplier: RateMultiplier = "auto"
 
-
     @property
     def common(self) -> "SupervisedHyperparameters":
         """Those that every method has: what a job shows at its top."""

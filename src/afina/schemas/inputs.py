@@ -1,8 +1,10 @@
 """Inputs that may be one thing or several: their first item tells which."""
 
-from typing import cast
+from typing import Annotated, cast
 
-from pydantic import Discriminator
+from pydantic import Discriminator, Field
+
+Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
 def input_kind(value: object) -> str | None:
@@ -12,6 +14,8 @@ def input_kind(value: object) -> str | None:
     if not isinstance(value, list) or not value:
         return None
     match cast("list[object]", value)[0]:
+        case bool():
+            return None
         case str():
             return "texts"
         case int():

@@ -17,8 +17,8 @@ UNKNOWN_ITEM = (
 )
 
 
-class Said(Request):
-    """On the wire there is only what is not null."""
+class WithoutNulls(Request):
+    """A part of a request or reply that leaves its nulls out on the wire."""
 
     @model_serializer(mode="wrap")
     def without_nulls(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -26,7 +26,7 @@ class Said(Request):
         return {name: value for name, value in dump(self).items() if value is not None}
 
 
-class InputText(Said):
+class InputText(WithoutNulls):
     """Text of anybody but the model; where a cache may end is only a hint."""
 
     type: Literal["input_text"] = "input_text"
@@ -34,7 +34,7 @@ class InputText(Said):
     prompt_cache_breakpoint: JsonObject | None = Field(default=None, exclude=True)
 
 
-class OutputText(Said):
+class OutputText(WithoutNulls):
     """Text of the model; nothing here annotates it."""
 
     type: Literal["output_text"] = "output_text"
@@ -50,7 +50,7 @@ Content = Annotated[
 ]
 
 
-class MessageItem(Said):
+class MessageItem(WithoutNulls):
     """What somebody said; a client may leave out the type, and `phase` means nothing here."""
 
     id: str | None = None
@@ -61,7 +61,7 @@ class MessageItem(Said):
     phase: Literal["commentary", "final_answer"] | None = Field(default=None, exclude=True)
 
 
-class FunctionCallItem(Said):
+class FunctionCallItem(WithoutNulls):
     """A function that the model wants called, with its arguments as JSON text."""
 
     id: str | None = None
@@ -81,7 +81,7 @@ Output = Annotated[
 ]
 
 
-class FunctionOutputItem(Said):
+class FunctionOutputItem(WithoutNulls):
     """What a function answered to the call with the same `call_id`."""
 
     id: str | None = None
@@ -94,7 +94,7 @@ class FunctionOutputItem(Said):
     caller: JsonObject | None = Field(default=None, exclude=True)
 
 
-class ReasoningItem(Said):
+class ReasoningItem(WithoutNulls):
     """Another model's thoughts, which clients send back as they came: kept, and not shown to the model."""
 
     id: str | None = None
@@ -105,7 +105,7 @@ class ReasoningItem(Said):
     encrypted_content: str | None = None
 
 
-class CompactionItem(Said):
+class CompactionItem(WithoutNulls):
     """A conversation in short; `encrypted_content` is for this server alone to read."""
 
     id: str | None = None

@@ -8,7 +8,7 @@ from afina.schemas.bounds import Metadata
 from afina.schemas.chat import FunctionDefinition, JsonObject, JsonObjectFormat, TextFormat
 from afina.schemas.chat_messages import FunctionName, either
 from afina.schemas.record import Request
-from afina.schemas.response_items import Item, Said
+from afina.schemas.response_items import Item, WithoutNulls
 
 HOSTED = "Expected a tool of type 'function': this server runs no hosted, custom or MCP tools"
 
@@ -24,7 +24,7 @@ def function_type(value: object) -> str | None:
             return None
 
 
-class FunctionTool(FunctionDefinition, Said):
+class FunctionTool(FunctionDefinition, WithoutNulls):
     """A function that may be called; what programs of a hosted interpreter might do with it does not matter."""
 
     type: Literal["function"] = "function"
@@ -49,7 +49,7 @@ class AllowedFunctions(Request):
     tools: Annotated[list[NamedFunctionTool], Field(min_length=1, max_length=128)]
 
 
-class SchemaFormat(Said):
+class SchemaFormat(WithoutNulls):
     """JSON of a schema."""
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -61,7 +61,7 @@ class SchemaFormat(Said):
     strict: bool | None = None
 
 
-class TextConfig(Said):
+class TextConfig(WithoutNulls):
     """The form of the text; how wordy it is cannot be chosen."""
 
     format: Annotated[TextFormat | JsonObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None

@@ -1,45 +1,23 @@
 """`POST /v1/completions`: text that goes on, without a conversation; every field of the pinned client's."""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
 from afina.schemas.chat import Bias, Penalty, Stop, StreamOptions
 from afina.schemas.chat_replies import ChatUsage
 from afina.schemas.completions import Finish
+from afina.schemas.inputs import Ids, by_first_item
 from afina.schemas.record import Record, Request
 
 MOST_REPLIES = 128  # of one request, over all its prompts
-
-Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-
-
-def prompt_kind(value: object) -> str | None:
-    """Which of its four forms a prompt has; an empty list has none."""
-    if isinstance(value, str):
-        return "text"
-    first = cast("list[object]", value)[0] if isinstance(value, list) and value else None
-    match first:
-        case str():
-            return "texts"
-        case int() if not isinstance(first, bool):
-            return "ids"
-        case list():
-            return "lists of ids"
-        case _:
-            return None
-
 
 Prompt = Annotated[
     Annotated[str, Tag("text")]
     | Annotated[list[str], Field(max_length=MOST_REPLIES), Tag("texts")]
     | Annotated[Ids, Tag("ids")]
-    | Annotated[list[Ids], Field(max_length=MOST_REPLIES), Tag("lists of ids")],
-    Discriminator(
-        prompt_kind,
-        custom_error_type="invalid_type",
-        custom_error_message="Expected a string, or an array of strings, of token ids or of arrays of token ids",
-    ),
+    | Annotated[list[Ids], Field(max_length=MOST_REPLIES), Tag("rows")],
+    by_first_item("Expected a string, or an array of strings, of token ids or of arrays of token ids"),
 ]
 
 

@@ -53,9 +53,9 @@ class Meter:
         )
 
     async def count(self, kind: UsageKind, model: str, counts: CompletionUsage) -> None:
-        """A row for a reply, durable when this returns."""
+        """A row for a reply, durable when this returns; who leaves meanwhile takes nobody's rows away."""
         self.note(kind, model, counts)
-        await self.settle()
+        await asyncio.shield(self.settle_later())
 
     async def settle(self) -> None:
         """Write what is waiting, with that of others; while one transaction commits, the next one gathers."""
@@ -73,11 +73,12 @@ class Meter:
             log.warning("usage is written later rows=%d reason=%s", len(some), error.message)
             self.waiting += some
 
-    def settle_later(self) -> None:
-        """For whoever is being cancelled, and can wait for nothing."""
+    def settle_later(self) -> asyncio.Task[None]:
+        """Write what is waiting, also where whoever asks is cancelled and can wait for nothing."""
         task = asyncio.create_task(self.settle())
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task
 
     async def close(self) -> None:
         """Write the last rows."""

@@ -41,9 +41,8 @@ async def moderate(router: Router, request: CreateModeration) -> ModerationList:
         judged_too = await classified(router, classifier, texts)
         found = [surer(*both) for both in zip(found, judged_too, strict=True)]
         model = f"{classifier.name}+{model}"
-    nothing = CompletionUsage(
-        prompt_tokens=0, completion_tokens=0, total_tokens=0
-    )  # of these, requests are counted
+    # What is counted of moderations is requests.
+    nothing = CompletionUsage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
     await router.hosts.meter.count("moderations", model, nothing)
     return ModerationList(
         id=ids.prefixed("modr-"),

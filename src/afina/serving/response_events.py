@@ -1,6 +1,7 @@
 """A response as the events of its stream, while it is said or long after."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from afina import ids
 from afina.errors import AfinaError
@@ -173,15 +174,15 @@ def replay(stored: StoredResponse) -> Iterator[ResponseEvent]:
 def retold(telling: Telling, stored: StoredResponse) -> Iterator[ResponseEvent]:
     """The pieces of a stream, as they were cut."""
     parts = [part for item in stored.response.output for part in texts(item)]
-    text = "".join(part.text for part in parts)
-    logprobs = [entry for part in parts for entry in part.logprobs or []]
+    letters = (letter for part in parts for letter in part.text)
+    logprobs = (entry for part in parts for entry in part.logprobs or [])
     calls = (item for item in stored.response.output if isinstance(item, FunctionCallItem))
     for cut in stored.cuts:
         if cut == Cut():
             yield from telling.call(called(next(calls)))
-            continue
-        yield from telling.say(text[: cut.text], logprobs[: cut.logprobs])
-        text, logprobs = text[cut.text :], logprobs[cut.logprobs :]
+        else:
+            text = "".join(islice(letters, cut.text))
+            yield from telling.say(text, list(islice(logprobs, cut.logprobs)))
 
 
 def texts(item: OutputItem) -> list[OutputText]:

@@ -60,7 +60,7 @@ def keep(scope: Scope, turn: Turn, stored: StoredResponse) -> None:
         return
     rows.insert(scope, stored)
     if turn.request.conversation_id:
-        conversation = conversations.get(scope, turn.request.conversation_id)
+        conversation = conversations.get(scope, turn.request.conversation_id, hold=True)
         last = {"last_response_id": stored.response.id}
         conversations.change(scope, conversation.model_copy(update=last))
 

@@ -43,13 +43,11 @@ class TextReader:
         )
 
     def top(self, given: dict[str, float], id: int, value: float) -> dict[str, float]:
-        """The alternatives, likeliest first, and the token itself where it is none of them."""
+        """The alternatives, likeliest first, and the token itself; of two that are spelt alike, the likelier."""
         likeliest = sorted(given.items(), key=lambda other: -other[1])[: self.alternatives]
         found: dict[str, float] = {}
         for other, logprob in (*((id_of(token), logprob) for token, logprob in likeliest), (id, value)):
-            found.setdefault(
-                spelt(self.renderer, other), logprob
-            )  # of two that are spelt alike, the likelier
+            found.setdefault(spelt(self.renderer, other), logprob)
         return found
 
     def place(self, id: int) -> int:

@@ -20,12 +20,12 @@ def insert(scope: Scope, conversation: Conversation) -> Conversation:
     return conversation
 
 
-def get(scope: Scope, conversation_id: str) -> Conversation:
-    """One conversation of this project."""
+def get(scope: Scope, conversation_id: str, *, hold: bool = False) -> Conversation:
+    """One conversation of this project; `hold` keeps others from changing it before this transaction ends."""
     query = select(conversations).where(
         conversations.c.project_id == scope.project_id, conversations.c.id == conversation_id
     )
-    row = scope.connection.execute(query).one_or_none()
+    row = scope.connection.execute(query.with_for_update() if hold else query).one_or_none()
     if row is None:
         raise unknown(conversation_id)
     return from_row(Conversation, row)

@@ -17,6 +17,8 @@ from afina.store.tables import files, models
 from afina.store.tables import jobs as jobs_table
 from afina.store.upload_tables import batches
 
+EXPIRED_AT_ONCE = 1_000  # files; the others go the next time
+
 
 def insert(scope: Scope, file: FileObject, *, actor: str = "api") -> FileObject:
     """Add a file whose blob is already durable; it becomes this project's."""
@@ -58,7 +60,7 @@ def page(
 
 
 def expire(system: System) -> list[FileObject]:
-    """Remove the rows of all files whose time is over, but for those that work still needs; returns them."""
+    """Remove the rows of files whose time is over, but for those that work still needs; returns them."""
     needed = select(jobs_table.c.id).where(
         jobs_table.c.status.not_in(sorted(FINAL)),
         or_(jobs_table.c.training_file == files.c.id, jobs_table.c.validation_file == files.c.id),
@@ -67,7 +69,11 @@ def expire(system: System) -> list[FileObject]:
         batches.c.status.not_in(sorted(BATCH_ENDED)), batches.c.input_file_id == files.c.id
     )
     over = (files.c.expires_at <= clock.seconds(system)) & ~needed.exists() & ~asked.exists()
-    removed = system.connection.execute(delete_from(files).where(over).returning(files)).all()
+    # Held first, then asked again: who has just asked for work on a file held it, and is seen now.
+    some = select(files.c.id).where(over).limit(EXPIRED_AT_ONCE).with_for_update(skip_locked=True)
+    held = system.connection.execute(some).scalars().all()
+    gone = delete_from(files).where(files.c.id.in_(held), over).returning(files)
+    removed = system.connection.execute(gone).all()
     return [from_row(FileObject, row) for row in removed]
 
 

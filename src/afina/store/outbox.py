@@ -61,8 +61,10 @@ def waiting(system: System, limit: int = 100) -> list[OutboxEvent]:
 def settle(scope: Scope, claim: work.Claim) -> None:
     """One delivery is over; with the last of them, so is its event."""
     event_id = claim.subject.partition("/")[0]
+    mine = (outbox.c.project_id == scope.project_id) & (outbox.c.id == event_id)
+    # Two deliveries that end at the same moment wait here for one another: else each would see the other's work.
+    scope.connection.execute(select(outbox.c.id).where(mine).with_for_update())
     work.finish(scope, claim)
     others = select(queue.c.seq).where(queue.c.subject.startswith(f"{event_id}/", autoescape=True))
-    mine = (outbox.c.project_id == scope.project_id) & (outbox.c.id == event_id)
     done = update(outbox).where(mine, ~others.exists()).values(delivered_at=clock.seconds(scope))
     scope.connection.execute(done)

@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from afina.errors import InvalidRequest, NotFound, clipped
 from afina.schemas.response_items import Item
 from afina.schemas.response_replies import FINAL, Response, ResponseStatus, StoredResponse
-from afina.store import audit
+from afina.store import audit, outbox
 from afina.store.response_tables import responses
 from afina.store.rows import columns, from_row
 from afina.store.scope import Scope
@@ -30,18 +30,18 @@ def said(stored: StoredResponse) -> dict[str, object]:
     return {"status": stored.response.status, **columns(responses, dict(stored))}
 
 
-def get(scope: Scope, response_id: str) -> StoredResponse:
-    """One response of this project."""
-    found = find(scope, response_id)
+def get(scope: Scope, response_id: str, *, hold: bool = False) -> StoredResponse:
+    """One response of this project; `hold` keeps others from changing it before this transaction ends."""
+    found = find(scope, response_id, hold=hold)
     if found is None:
         raise unknown(response_id)
     return found
 
 
-def find(scope: Scope, response_id: str) -> StoredResponse | None:
+def find(scope: Scope, response_id: str, *, hold: bool = False) -> StoredResponse | None:
     """One response, or None."""
     query = select(responses).where(responses.c.project_id == scope.project_id, responses.c.id == response_id)
-    row = scope.connection.execute(query).one_or_none()
+    row = scope.connection.execute(query.with_for_update() if hold else query).one_or_none()
     return None if row is None else from_row(StoredResponse, row)
 
 
@@ -59,7 +59,7 @@ def finish(scope: Scope, stored: StoredResponse, *, while_in: ResponseStatus) ->
 
 def cancel(scope: Scope, response_id: str) -> StoredResponse:
     """End a response in the background; only such a one can be ended by anybody but who waits for it."""
-    stored = get(scope, response_id)
+    stored = get(scope, response_id, hold=True)
     response = stored.response
     if not response.background:
         raise InvalidRequest("Cannot cancel a synchronous response.", param="response_id")
@@ -68,6 +68,7 @@ def cancel(scope: Scope, response_id: str) -> StoredResponse:
     ended = response.model_copy(update={"status": "cancelled"})
     cancelled = stored.model_copy(update={"response": ended, "request": None})
     finish(scope, cancelled, while_in=response.status)
+    outbox.add(scope, "response.cancelled", response_id)
     return cancelled
 
 

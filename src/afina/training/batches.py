@@ -26,14 +26,20 @@ def epoch_order(rows: int, *, seed: int, epoch: int) -> list[int]:
 
 def batches(spec: RunSpec, data: TokenFile, *, start: int) -> Iterator[tuple[int, Batch]]:
     """(step, batch) from step `start + 1` to the last; steps count from 1 over all epochs."""
-    per_epoch = steps_per_epoch(len(data), spec.batch_size)
+    for step, rows in rows_by_step(spec, len(data), start=start):
+        sequences = share_prefixes(tuple(sequence(data, row) for row in rows))
+        yield step, Batch(sequences, token_budget=spec.token_budget)
+
+
+def rows_by_step(spec: RunSpec, rows: int, *, start: int) -> Iterator[tuple[int, list[int]]]:
+    """(step, numbers of its rows) from step `start + 1` to the last."""
+    per_epoch = steps_per_epoch(rows, spec.batch_size)
     first_epoch, first_place = divmod(start, per_epoch)
     for epoch in range(first_epoch, spec.n_epochs):
-        order = epoch_order(len(data), seed=spec.seed, epoch=epoch)
+        order = epoch_order(rows, seed=spec.seed, epoch=epoch)
         for place in range(first_place if epoch == first_epoch else 0, per_epoch):
-            rows = order[place * spec.batch_size : (place + 1) * spec.batch_size]
-            sequences = share_prefixes(tuple(sequence(data, row) for row in rows))
-            yield epoch * per_epoch + place + 1, Batch(sequences, token_budget=spec.token_budget)
+            numbers = order[place * spec.batch_size : (place + 1) * spec.batch_size]
+            yield epoch * per_epoch + place + 1, numbers
 
 
 def sequence(data: TokenFile, row: int) -> Sequence:

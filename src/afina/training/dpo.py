@@ -15,6 +15,7 @@ from afina.training.preferences import Pairs, batches, references, sums
 from afina.training.reporter import Reporter
 from afina.training.schedule import adamw_at
 from afina.training.sft import diverged, finite
+from afina.training.validation import looked_at
 
 
 async def train(spec: RunSpec, engine: Engine, reporter: Reporter) -> None:
@@ -77,9 +78,7 @@ class Validation:
             return await self.over(engine, list(range(len(self.pairs))), "full_valid")
         if step % self.spec.validate_every:
             return {}
-        size = min(self.spec.batch_size, len(self.pairs))
-        first = (step // self.spec.validate_every - 1) * size
-        return await self.over(engine, [(first + i) % len(self.pairs) for i in range(size)], "valid")
+        return await self.over(engine, looked_at(self.spec, step, rows=len(self.pairs)), "valid")
 
     async def over(self, engine: Engine, numbers: list[int], of: str) -> Mapping[str, float]:
         """Loss and rewards over some pairs."""

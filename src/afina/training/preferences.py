@@ -1,5 +1,6 @@
 """Preference pairs as a run reads them: which pairs make up which step, and what the reference says of each."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from afina.data.tokens import TokenFile
 from afina.engine.engine import Engine
 from afina.engine.types import Batch, Logprobs, Sequence
 from afina.schemas.runs import RunSpec
-from afina.training.batches import epoch_order, sequence, steps_per_epoch
+from afina.training.batches import rows_by_step, sequence
 
 AT_ONCE = 16  # pairs per call, so that other runs and chats get their turn in between
 ROWS = 3  # of an example in its token file: the prompt, the chosen answer, the rejected one
@@ -39,13 +40,8 @@ class Pairs:
 
 def batches(spec: RunSpec, pairs: Pairs, *, start: int) -> Iterator[tuple[int, list[int], Batch]]:
     """(step, numbers of the pairs, batch) from step `start + 1` to the last; the mean is over pairs."""
-    per_epoch = steps_per_epoch(len(pairs), spec.batch_size)
-    for step in range(start, per_epoch * spec.n_epochs):
-        epoch, place = divmod(step, per_epoch)
-        order = epoch_order(len(pairs), seed=spec.seed, epoch=epoch)
-        numbers = order[place * spec.batch_size : (place + 1) * spec.batch_size]
-        batch = Batch(pairs.sequences(numbers), spec.token_budget, denominator=len(numbers))
-        yield step + 1, numbers, batch
+    for step, numbers in rows_by_step(spec, len(pairs), start=start):
+        yield step, numbers, Batch(pairs.sequences(numbers), spec.token_budget, denominator=len(numbers))
 
 
 async def sums(
@@ -83,5 +79,7 @@ def keep(path: Path, values: NDArray[np.float64]) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.save(file, values)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)
     sync_folder(path.parent)

@@ -28,14 +28,9 @@ class Validation:
             return metrics.model_copy(update=figures)
         if metrics.step % self.spec.validate_every:
             return metrics
-        loss, accuracy = await self.over(engine, self.next_rows(metrics.step))
+        rows = looked_at(self.spec, metrics.step, rows=len(self.sequences))
+        loss, accuracy = await self.over(engine, [self.sequences[row] for row in rows])
         return metrics.model_copy(update={"valid_loss": loss, "valid_mean_token_accuracy": accuracy})
-
-    def next_rows(self, step: int) -> list[Sequence]:
-        """A batch's worth of rows, walking through the file as the steps go on."""
-        size = min(self.spec.batch_size, len(self.sequences))
-        first = (step // self.spec.validate_every - 1) * size
-        return [self.sequences[(first + i) % len(self.sequences)] for i in range(size)]
 
     async def over(self, engine: Engine, sequences: list[Sequence]) -> tuple[float, float]:
         """(mean negative log-likelihood, share of arg-max hits) over the supervised tokens, by their weights."""
@@ -47,6 +42,13 @@ class Validation:
                 nll, right, total = weighted(of, logprobs)
                 loss, hits, weight = loss + nll, hits + right, weight + total
         return loss / weight, hits / weight
+
+
+def looked_at(spec: RunSpec, step: int, *, rows: int) -> list[int]:
+    """The numbers of a batch's worth of rows, walking through the file as the steps go on."""
+    size = min(spec.batch_size, rows)
+    first = (step // spec.validate_every - 1) * size
+    return [(first + i) % rows for i in range(size)]
 
 
 def weighted(of: Sequence, logprobs: Logprobs) -> tuple[float, float, float]:

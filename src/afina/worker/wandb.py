@@ -84,12 +84,14 @@ class Run:
     stream: str
     lines: int = 0
     step: int = 0
+    further: bool = False  # than the history that it began with
 
     def send(self, figures: Sequence[Mapping[str, object]]) -> None:
         """The figures of further steps."""
         content = [json.dumps({"_step": figure["step"], **figure}) for figure in figures]
         file = {"offset": self.lines, "content": content}
         post(self.client, self.stream, {"files": {HISTORY: file}, "dropped": 0})
+        self.further = self.step > 0
         self.lines += len(content)
         self.step = int(str(figures[-1]["step"]))
 
@@ -112,11 +114,13 @@ def report(context: Context, hold: Hold) -> None:
     wanted = Wandb.model_validate((job.integrations or [])[int(number)]["wandb"])
     key = context.settings.wandb_api_key
     base = context.settings.wandb_base_url
+    run: Run | None = None
     try:
         with httpx.Client(base_url=base, auth=("api", key), timeout=SECONDS) as client:
-            follow(context, hold, begin(client, job, wanted), job_id)
+            run = begin(client, job, wanted)
+            follow(context, hold, run, job_id)
     except (httpx.HTTPError, httpx.InvalidURL, NotTaken) as error:
-        failed = hold.claim.attempts + 1
+        failed = 1 if run and run.further else hold.claim.attempts + 1
         log.info("wandb job=%s attempt=%d %s", job_id, failed, type(error).__name__)
         attempts.put_back(context, hold, failed=failed)
 

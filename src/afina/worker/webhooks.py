@@ -21,7 +21,7 @@ def deliver(context: Context, hold: Hold) -> None:
     """Send an event; what is not taken is sent again later, in the same words."""
     claim = hold.claim
     event_id, _, endpoint_id = claim.subject.partition("/")
-    with context.database.scope(claim.project_id) as scope:
+    with context.database.read(claim.project_id) as scope:
         event, endpoint = outbox.get(scope, event_id), webhooks.find(scope, endpoint_id)
         now = clock.seconds(scope)
     status = GONE if endpoint is None else send(context, event, endpoint, now=now)
