@@ -51,9 +51,9 @@ part = partial(quote, safe="", errors="replace")  # an id as one part of a path
 # as OpenAI's pages said on 22 November 2026, and so the prices: dollars a million tokens in and out, of fine-tunes
 ENDINGS = (
     ("2026-10-23", "gpt-4.1-nano tunes stop answering", "los afinados de gpt-4.1-nano dejan de responder"),
-    ("2026-11-30", "evals, their runs and graders end", "acaban evaluaciones, ejecuciones y evaluadores"),
+    ("2026-11-30", "evals, their runs and graders end", "acaban las evaluaciones, ejecuciones y evaluadores"),
     ("2027-01-06", "no new fine-tuning jobs, for anyone", "no se crean más trabajos de ajuste fino"),
-    ("2027-01-14", "gpt-4o and gpt-4.1 tunes stop answering", "los de gpt-4o y gpt-4.1 dejan de responder"),
+    ("2027-01-14", "gpt-4o and gpt-4.1 tunes stop answering", "los afinados de gpt-4o y gpt-4.1 dejan de responder"),
 )
 TUNES = {
     "gpt-4.1-nano": ("2026-10-23", 0.20, 0.80),
@@ -67,19 +67,19 @@ TUNES = {
 UNKNOWN = ("", 0.0, 0.0)
 LISTS = dict(models="/models", files="/files", jobs="/fine_tuning/jobs", evals="/evals", chats="/chat/completions")
 GAPS = {
-    "missing": ("gone there: look for a copy of your own", "ya no está: busque una copia propia"),
+    "missing": ("gone from the server: look for a copy of your own", "ya no está: busque una copia propia"),
     "expired": ("expired: look for a copy of your own", "caducado: busque una copia propia"),
     "forbidden": ("the key may not read it: use one that may", "la clave no puede leerlo: use otra"),
     "key": ("the server refused the key: use a valid one", "el servidor rechazó la clave: use otra"),
-    "not_offered": ("not offered by this server: see --without", "este servidor no lo tiene: vea --without"),
+    "not_offered": ("not offered by this server: see --without", "este servidor no lo ofrece: vea --without"),
     "refused": ("the server refused: look for a copy of your own", "rechazado: busque una copia propia"),
     "endless": ("it never ends: ask who runs the server", "no acaba nunca: pregunte a quien lleva el servidor"),
     "differs": ("not as long as announced, but kept: start again", "no mide lo anunciado: empiece de nuevo"),
     "unreachable": ("the connection broke again and again: start again", "sin conexión: empiece de nuevo"),
-    "failing": ("the server failed again and again: start again later", "el servidor falla: vuelva luego"),
-    "busy": ("too many requests: later, with a lower --rate", "demasiadas peticiones: use menos --rate"),
+    "failing": ("the server failed again and again: start again later", "el servidor falla: empiece más tarde"),
+    "busy": ("too many requests: start again, lower --rate", "demasiadas peticiones: repita con --rate menor"),
     "garbled": ("the answer cannot be read: start again", "no se entiende la respuesta: empiece de nuevo"),
-    "quota": ("no credit left: add some, start again", "no queda saldo: añada y empiece de nuevo"),
+    "quota": ("no credit left: add some, start again", "no queda saldo: recargue y empiece de nuevo"),
     "silent": ("the model answers no more: retrain it", "el modelo ya no responde: reentrénelo"),
     "budget": ("cap reached: raise --max-usd, --max-requests", "tope alcanzado: suba --max-usd, --max-requests"),
 }
@@ -117,7 +117,7 @@ def tell(english: str, spanish: str) -> str:
 
 
 def say(text: str, end: str = "\n") -> None:
-    """A line for who started us, in the place of a moving one."""
+    """A line for whoever started us, in the place of a moving one."""
     place = "\r\033[K" if sys.stderr.isatty() else ""
     print(place + clean(text), end=end, file=sys.stderr, flush=True)
 
@@ -153,7 +153,7 @@ class Folder:
                 self.about = {}
             if self.about["format"] == 1 and isinstance(self.about["pass"], int):
                 return self
-        raise Refused(f"{self.path}: " + tell("no rescue folder that I know", "no es un rescate que yo conozca"))
+        raise Refused(f"{self.path}: " + tell("no rescue folder, use another", "no es carpeta de rescate, use otra"))
 
     def hold(self) -> None:
         """Make the folder ours alone, until this process ends; what an interrupted run left half made goes."""
@@ -290,7 +290,7 @@ def day(stamp: object) -> str:
 
 def reason(error: OSError) -> str:
     """Which file, what the system says of it, and what to do."""
-    said = tell("what was saved is whole; start again after that", "lo guardado está entero; luego reinicie")
+    said = tell("what was saved is whole; mend this, start again", "lo guardado está entero; corríjalo y repita")
     if isinstance(error, BlockingIOError):
         said = tell("another run is at work in this folder", "otra ejecución trabaja en esta carpeta")
     return f"{error.filename or ''} {error.strerror or type(error).__name__}; {said}".strip()
@@ -301,7 +301,7 @@ class Api:
     """One server, by one key. It reads; `post` is there for `goldens` alone."""
 
     def __init__(self, client: openai.OpenAI, *, rate: float, tries: int, wait: float):
-        self.client, self.tries, self.wait = client, max(1, tries), wait
+        self.client, self.tries, self.wait = client, max(1, tries), max(0.0, wait)
         self.interval = 1 / rate if rate > 0 else 0.0
         self.lock, self.next_turn, self.in_a_row = threading.Lock(), 0.0, 0
         url = urlsplit(str(client.base_url))  # of which a name, a password or a query are not ours to tell
@@ -398,7 +398,7 @@ class Api:
         """Everybody rests when the server says for how long; else only we do, longer each time."""
         own = 0.0 if pause else min(self.wait * 2 ** (tried - 1), 60.0) * random.uniform(0.5, 1)
         if (seconds := round(pause + own)) >= 5:
-            say(tell(f"{gap.code}; again in {seconds} s", f"{gap.code}; de nuevo en {seconds} s"))
+            say(tell(*GAPS[gap.code]).split(":")[0] + tell(f"; next try in {seconds} s", f"; de nuevo en {seconds} s"))
         with self.lock:
             self.next_turn = max(self.next_turn, time.monotonic() + pause)
         time.sleep(own)
@@ -661,7 +661,7 @@ class Goldens:
         most = f"{sum(question.most for question in unasked):.4f}"
         say(tell(f"{len(unasked)} answers, at most ${most}", f"{len(unasked)} respuestas, como mucho {most} $"))
         if unasked and not (self.requests_left >= 1 and self.usd_left >= min(question.most for question in unasked)):
-            raise Refused(tell("the budget is too small for one answer", "el tope no da ni para una respuesta"))
+            raise Refused("--max-usd, --max-requests: " + tell("too small for one answer", "no dan para una respuesta"))
         tasks: list[Task] = [partial(self.answer, question) for question in unasked]
         run_all(tell("answers", "respuestas"), tasks, threads)
         for model in {question.model for question in questions}:
@@ -770,9 +770,7 @@ def read_prompts(path: Path, system: str) -> dict[str, Object]:
 def tunes_of(found: Mapping[str, Iterable[Object]]) -> list[tuple[str, Object, Object]]:
     """Every fine-tune by its name, as the models have it and as the jobs have it; either may be empty."""
     listed = {model["id"]: model for model in found["models"] if model["id"].startswith("ft:")}
-    made_by = {
-        inside(job, str, "fine_tuned_model"): job for job in found["jobs"] if inside(job, str, "fine_tuned_model")
-    }
+    made_by = {job["fine_tuned_model"]: job for job in found["jobs"] if inside(job, str, "fine_tuned_model")}
     names = sorted({*made_by, *(name for name in listed if ":ckpt-" not in name)})
     return [(name, listed.get(name, {}), made_by.get(name, {})) for name in names]
 
@@ -813,7 +811,7 @@ def overview(found: dict[str, list[Object]], today: date, sources: set[str]) -> 
 def counted(name: str, items: list[Object]) -> tuple[str, ...]:
     """How many there are, of which kinds, how large, and when the first of them expire."""
     key = {"files": "purpose", "jobs": "status", "models": "owned_by", "chats": "model"}.get(name, "object")
-    kinds = [f"{count} {kind}" for kind, count in Counter(str(item.get(key)) for item in items).most_common(9)]
+    kinds = [f"{number} {kind}" for kind, number in Counter(str(item.get(key)) for item in items).most_common(9)]
     size = sum(inside(item, int, "bytes") for item in items)
     expiring = sorted(filter(None, (day(item.get("expires_at")) for item in items)))
     kinds += [f"{size // 10**6} MB"] if size else []
@@ -862,9 +860,9 @@ def next_steps(folder: Folder, found: Mapping[str, list[Object]]) -> Iterator[tu
     """What a person does now, in this order."""
     codes = Counter(gap["code"] for gap in folder.gaps())
     if again := sum(codes[code] for code in (*PASSING, "forbidden", "budget")):
-        yield str(again), tell("gaps may close: start again", "pueden cerrarse: empiece de nuevo")
+        yield str(again), tell("gaps may close: start again", "aún pueden obtenerse: empiece de nuevo")
     if lost := sum(codes[code] for code in ("missing", "expired", "refused")):
-        yield str(lost), tell("things: look for copies of your own", "cosas: busque copias propias")
+        yield str(lost), tell("cannot be had: look for your own copies", "no pueden obtenerse: busque copias propias")
     if tunes_of(found) and not found["goldens"]:
         yield "goldens", tell("keep answers while your models answer", "guarde respuestas mientras respondan")
     yield "2", tell("copies of this folder, in two places", "copias de esta carpeta, en dos lugares")
@@ -878,13 +876,11 @@ def inventory(options: argparse.Namespace, today: date) -> int:
     found, gaps = take_inventory(api, [name for name in LISTS if name not in options.without])
     for title, table in overview(found, today, {file["id"] for file in found["files"]}).items():
         print(f"\n{title}", *("  " + clean("  ".join(row)) for row in table), sep="\n")
-    for name, gap in gaps.items():
-        print(f"! {name}: {tell(*GAPS[gap.code])}")
     return 1 if gaps else 0
 
 
 def take_inventory(api: Api, names: list[str]) -> tuple[dict[str, list[Object]], dict[str, Gap]]:
-    """All top-level lists in memory, and those that could not be read to their end."""
+    """All top-level lists in memory, and those that could not be read to their end, which are said."""
     found, gaps = {name: list[Object]() for name in LISTS}, dict[str, Gap]()
     for name in names:
         try:
@@ -892,6 +888,7 @@ def take_inventory(api: Api, names: list[str]) -> tuple[dict[str, list[Object]],
                 found[name] += fresh
         except Gap as gap:
             gaps[name] = Gap("not_offered") if gap.code == "missing" else gap
+            say(f"! {name}: {tell(*GAPS[gaps[name].code])}")
     return found, gaps
 
 
@@ -907,15 +904,17 @@ def goldens(options: argparse.Namespace, today: date) -> int:
     """Answers within a budget into the folder, and the report."""
     if options.samples < 1 or options.max_tokens < 1:
         raise Refused("--samples, --max-tokens: >= 1")
-    counted = options.max_requests < inf
-    if options.max_usd == inf and not counted:
+    capped = options.max_requests < inf
+    if options.max_usd == inf and not capped:
         raise Refused("--max-usd, --max-requests: " + tell("give one of them", "dé uno de ellos"))
     prompts, api = read_prompts(options.prompts, options.system), connect(options)
     folder = open_folder(options.folder, api)
     tunes = [] if options.model else tunes_of(take_inventory(api, ["models", "jobs"])[0])
     models = list(dict.fromkeys(options.model)) or [name for name, _model, _job in tunes]
-    unknown = [model for model in models if not counted and fate_of(model) is UNKNOWN]
-    if unknown or not models:
+    if not models:
+        raise Refused("--model: " + tell("name one, no fine-tunes found", "dé uno, no se hallaron afinados"))
+    unknown = [model for model in models if not capped and fate_of(model) is UNKNOWN]
+    if unknown:
         raise Refused(tell("no price, give --max-requests: ", "sin precio, dé --max-requests: ") + ", ".join(unknown))
     caps = {"usd": options.max_usd, "requests": options.max_requests}
     Goldens(api, folder, **caps).run(questions_of(options, prompts, models), options.threads)
@@ -923,8 +922,10 @@ def goldens(options: argparse.Namespace, today: date) -> int:
 
 
 def report(options: argparse.Namespace, today: date) -> int:
-    """The page, and for who started us the first gaps."""
+    """The page, and for whoever started us the first gaps."""
     folder = Folder(options.folder).load()
+    if "server" not in folder.about:  # a page in an empty folder would keep `save` out of it
+        raise Refused(f"{folder.path}: " + tell("nothing is saved here", "aquí no hay nada guardado"))
     write_report(folder, today)
     gaps = folder.gaps()
     for gap in gaps[:20]:
@@ -943,11 +944,11 @@ MANY = {"action": "append", "default": []}
 OPTIONS: Any = (  # first the letters with which the commands begin that have it
     ("sgr", "--folder", {"type": Path, "default": Path("rescued")}, "where to save", "dónde guardar"),
     ("isg", "--base-url", {}, "any server with OpenAI's API", "cualquier servidor con la API de OpenAI"),
-    ("isg", "--azure-endpoint", {}, "an Azure resource; its key: AZURE_OPENAI_API_KEY", "un recurso de Azure"),
-    ("isg", "--api-version", {"default": "2024-10-21"}, "of Azure", "de Azure"),
-    ("isg", "--rate", {"type": float, "default": 10.0}, "requests a second; 0: no limit", "peticiones por segundo"),
+    ("isg", "--azure-endpoint", {}, "Azure, with AZURE_OPENAI_API_KEY", "Azure, con AZURE_OPENAI_API_KEY"),
+    ("isg", "--api-version", {"default": "2024-10-21"}, "Azure's API version", "versión de la API de Azure"),
+    ("isg", "--rate", {"type": float, "default": 10.0}, "requests a second; 0: no limit", "peticiones/s, 0: sin tope"),
     ("isg", "--tries", {"type": int, "default": 8}, "attempts for each request", "intentos por petición"),
-    ("isg", "--wait", {"type": float, "default": 0.5}, "seconds to the second attempt", "segundos hasta repetir"),
+    ("isg", "--wait", {"type": float, "default": 0.5}, "seconds to the second attempt", "segundos antes de repetir"),
     ("isg", "--threads", {"type": int, "default": 4}, "requests at once", "peticiones a la vez"),
     ("is", "--without", {**MANY, "choices": list(LISTS)}, "leave this out", "omitir esto"),
     ("g", "--prompts", {"type": Path, "required": True}, 'lines of {"id", "messages"}', 'líneas de {"id", "messages"}'),

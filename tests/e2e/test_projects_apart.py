@@ -21,8 +21,26 @@ MISSING = {
     "job_id": "ftjob-ThisOneNeverExistedAtAll0",
     "model": "ft:afina-tiny:personal::NeverWas",
     "key_id": "key_ThisOneNeverExistedAtAll0",
+    "upload_id": "upload_ThisOneNeverExistedAtAll0",
+    "batch_id": "batch_ThisOneNeverExistedAtAll0",
+    "completion_id": "chatcmpl-ThisOneNeverExistedAtAll0",
+    "response_id": "resp_ThisOneNeverExistedAtAll0",
+    "conversation_id": "conv_ThisOneNeverExistedAtAll0",
+    "endpoint_id": "we_ThisOneNeverExistedAtAll0",
+    "permission_id": "cp_ThisOneNeverExistedAtAll0",
 }
-PUBLIC = {"/healthz"}
+# What is of the whole organisation is for its administrators.
+ADMIN = "/v1/organization/"
+BODIES = {
+    "/v1/uploads/{upload_id}/complete": {"part_ids": ["part_a"]},
+    "/v1/chat/completions/{completion_id}": {"metadata": {"seen": "yes"}},
+    "/v1/conversations/{conversation_id}": {"metadata": {"seen": "yes"}},
+    "/v1/fine_tuning/checkpoints/{model:path}/permissions": {"project_ids": ["proj_a"]},
+    "/v1/webhook_endpoints/{endpoint_id}": {"name": "theirs"},
+    "/v1/webhook_endpoints/{endpoint_id}/rotate_secret": {},
+    "/v1/webhook_endpoints/{endpoint_id}/test": {"event_type": "batch.completed"},
+}
+HOOK = {"name": "mine", "url": "https://example.com/hook", "event_types": ["batch.completed"]}
 
 
 @dataclass(frozen=True)
@@ -52,8 +70,10 @@ def every_route() -> list[Route]:
 
 
 ROUTES = every_route()
-OF_ONE = [route for route in ROUTES if route.names]
-LISTS = [route for route in ROUTES if not route.names and route.method == "GET"]
+OF_PROJECTS = [route for route in ROUTES if not route.path.startswith(ADMIN)]
+OF_ADMINISTRATORS = [route for route in ROUTES if route.path.startswith(ADMIN)]
+OF_ONE = [route for route in OF_PROJECTS if route.names]
+LISTS = [route for route in OF_PROJECTS if not route.names and route.method == "GET"]
 ids_of_route = [f"{route.method} {route.path}" for route in OF_ONE]
 
 
@@ -63,11 +83,36 @@ def owned(server: Server) -> dict[str, str]:
     with server.client() as client:
         file = upload(client, jsonl(rows(10))).id
         job = ended(client, tune(client, file, n_epochs=1, batch_size=8).id)
+        assert job.fine_tuned_model is not None
+        asked = [{"role": "user", "content": "Who is number 3?"}]
+        chat = client.chat.completions.create(model="afina-tiny", messages=asked, max_tokens=2, store=True)
+        response = client.responses.create(model="afina-tiny", input="Hello", max_output_tokens=16)
+        line = {"custom_id": "a", "method": "POST", "url": "/v1/moderations", "body": {"input": "Hello"}}
+        lines = client.files.create(file=("batch.jsonl", jsonl([line])), purpose="batch")
+        batch = client.batches.create(
+            input_file_id=lines.id, endpoint="/v1/moderations", completion_window="24h"
+        )
+        parts = client.uploads.create(
+            bytes=9, filename="a.jsonl", mime_type="application/jsonl", purpose="fine-tune"
+        )
+        conversation = client.conversations.create()
+    hook = httpx.post(f"{server.url}/v1/webhook_endpoints", json=HOOK, headers=bearer(KEY)).json()["id"]
     key = httpx.post(
         f"{server.url}/v1/afina/keys", json={"name": "second", "role": "owner"}, headers=bearer(KEY)
     ).json()["id"]
-    assert job.fine_tuned_model is not None
-    return {"file_id": file, "job_id": job.id, "model": job.fine_tuned_model, "key_id": key}
+    return {
+        "file_id": file,
+        "job_id": job.id,
+        "model": job.fine_tuned_model,
+        "key_id": key,
+        "upload_id": parts.id,
+        "batch_id": batch.id,
+        "completion_id": chat.id,
+        "response_id": response.id,
+        "conversation_id": conversation.id,
+        "endpoint_id": hook,
+        "permission_id": "cp_AnotherThatNeverExisted000",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +150,9 @@ def test_there_is_an_example_for_every_parameter_of_every_route() -> None:
 def test_a_foreign_id_is_a_missing_id(
     stranger: httpx.Client, owned: dict[str, str], server: Server, route: Route
 ) -> None:
-    foreign = stranger.request(route.method, route.url(owned))
-    missing = stranger.request(route.method, route.url(MISSING))
+    body = BODIES.get(route.path) if route.method == "POST" else None
+    foreign = stranger.request(route.method, route.url(owned), json=body)
+    missing = stranger.request(route.method, route.url(MISSING), json=body)
     assert shown(foreign, owned) == shown(missing, MISSING)
     assert foreign.status_code == 404
     own = httpx.get(f"{server.url}{route.url(owned)}", headers=bearer(KEY))
@@ -123,13 +169,19 @@ def test_lists_hold_nothing_of_another_project(
     page = reply.json()
     if route.path == "/v1/afina/keys":
         assert len(page["data"]) == 1
-    elif route.path != "/v1/models":
+    elif route.path not in ("/v1/models", "/v1/webhook_event_types"):
         assert page["data"] == [] and page["has_more"] is False
 
 
+@pytest.mark.parametrize("route", OF_ADMINISTRATORS, ids=lambda route: f"{route.method} {route.path}")
+def test_an_owner_elsewhere_is_no_administrator(stranger: httpx.Client, route: Route) -> None:
+    reply = stranger.request(route.method, re.sub(r"{\w+}", "any", route.path))
+    assert (reply.status_code, reply.json()["error"]["code"]) == (403, "insufficient_permissions")
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-def test_no_route_answers_without_a_valid_key(server: Server, owned: dict[str, str], route: Route) -> None:
-    url = f"{server.url}{route.url(owned)}"
+def test_no_route_answers_without_a_valid_key(server: Server, route: Route) -> None:
+    url = server.url + re.sub(r"{\w+(?::path)?}", "any", route.path)
     assert httpx.request(route.method, url).status_code == 401
     wrong = httpx.request(route.method, url, headers=bearer("sk-nobodys"))
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (401, "invalid_api_key")

@@ -165,6 +165,14 @@ def test_without_a_cap_that_holds_nothing_is_asked(
     assert openai.posted == []
 
 
+def test_an_account_without_fine_tunes_is_told_so(openai: OpenAI, tool: Tool, prompts: str) -> None:
+    openai.account.lists["/models"].clear()
+    openai.account.refused["/fine_tuning/jobs"] = (403, MISSING)
+    done = tool.run("goldens", "--prompts", prompts, "--max-requests", "9")
+    assert done.code == 2 and "no fine-tunes found" in done.output
+    assert "! jobs: the key may not read it" in done.output and openai.posted == []
+
+
 @pytest.mark.parametrize("row", ['{"id": "p0", "messages": [{"role": "user"}]}', "secret"])
 def test_prompts_that_cannot_be_are_named_by_their_line(tool: Tool, prompts: str, row: str) -> None:
     with Path(prompts).open("a") as file:

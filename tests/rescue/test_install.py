@@ -49,5 +49,5 @@ def test_it_saves_from_afina_and_says_what_afina_does_not_offer(openai: OpenAI, 
         done = tool.run("save", "--base-url", f"{server.url}/v1")
         assert tool.run("inventory", "--base-url", f"{server.url}/v1").code == 1
     assert done.code == 1 and "not offered by this server" in done.output
-    assert tool.gaps() == {"chats.jsonl": "not_offered", "evals.jsonl": "not_offered"}
+    assert tool.gaps() == {"evals.jsonl": "not_offered"}
     assert (tool.folder / "files" / file.id / "content").stat().st_size == file.bytes

@@ -143,6 +143,13 @@ def test_a_folder_of_something_else_is_refused(tool: Tool) -> None:
     assert files_in(tool.folder) == before
 
 
+def test_a_report_of_nothing_keeps_no_folder_from_being_used(tool: Tool) -> None:
+    tool.folder.mkdir()
+    done = tool.run("report")
+    assert done.code == 2 and "nothing is saved here" in done.output
+    assert tool.run("save").code == 0
+
+
 def test_nobody_answers(openai: OpenAI, tool: Tool) -> None:
     openai.server_close()
     done = tool.run("save", "--tries", "2")
