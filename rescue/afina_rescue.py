@@ -184,8 +184,8 @@ class Folder:
         found = [self.records[name] for name in sorted(self.records) if self.records[name]["state"] == "gap"]
         return [gap for gap in found if gap.get("missing", gap["pass"] == self.about["pass"])]
 
-    def put(self, name: str, chunks: Iterable[bytes], expected: int | None = None) -> tuple[int, str]:
-        """Write a file whole; its size and SHA-256. If the size is not `expected`, it is only kept as `.partial`."""
+    def put(self, name: str, chunks: Iterable[bytes], sizes: tuple[int, ...] = ()) -> tuple[int, str]:
+        """Write a file whole; its size and SHA-256. If the size is none of `sizes`, it is only kept as `.partial`."""
         aside = self.path / ".rescue-tmp" / f"{threading.get_ident()}-{time.monotonic_ns()}"
         try:
             aside.parent.mkdir(exist_ok=True)
@@ -194,19 +194,19 @@ class Folder:
                 file.flush()
                 os.fsync(file.fileno())
             size, digest = measure(aside)
-            target = self.path / (name if expected in (None, size) else f"{name}.partial")
+            target = self.path / (name if not sizes or size in sizes else f"{name}.partial")
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(aside, target)
         finally:
             with suppress(OSError):
                 aside.unlink()
-        if expected not in (None, size):
-            raise Gap("differs", said=f"{size} != {expected}")
+        if sizes and size not in sizes:
+            raise Gap("differs", said=f"{size} != {sizes[0]}")
         return size, digest
 
-    def store(self, name: str, chunks: Iterable[bytes], facts: Object, expected: int | None = None) -> None:
+    def store(self, name: str, chunks: Iterable[bytes], facts: Object, sizes: tuple[int, ...] = ()) -> None:
         """`put`, and the journal says that it is whole. `facts` hold `final`: never to be asked for again."""
-        size, digest = self.put(name, chunks, expected)
+        size, digest = self.put(name, chunks, sizes)
         self.record(name, {"state": "saved", "bytes": size, "sha256": digest, **facts})
         with suppress(OSError):
             (self.path / f"{name}.partial").unlink()
@@ -592,13 +592,13 @@ class Rescue:
         self.folder.store(name, map(as_line, items), facts)
 
     def save_content(self, file: Object) -> None:
-        """The bytes of one file, as many as its object says."""
+        """The bytes of one file, as many as its object says; results come in base64, which it may not count."""
         name, source = f"files/{safe(file['id'])}/content", f"/files/{part(file['id'])}/content"
         facts, size = {"source": source, "final": True}, inside(file, int, "bytes")
-        most = 2 * size + (1 << 20) if size else inf
+        sizes, most = ((size, -(-size // 3) * 4), 2 * size + (1 << 20)) if size else ((), inf)
         if not self.folder.done(name, facts):
             try:
-                self.api.ask(lambda: self.folder.store(name, self.api.read(source, most), facts, size or None))
+                self.api.ask(lambda: self.folder.store(name, self.api.read(source, most), facts, sizes))
             except Gap as gap:
                 since, expires = day(file.get("created_at")), day(file.get("expires_at"))
                 if gap.code in ("missing", "refused") and "" < expires <= day(time.time()):

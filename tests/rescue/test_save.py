@@ -1,5 +1,6 @@
 """What a folder refuses, survives and tells."""
 
+import base64
 import os
 import re
 import resource
@@ -111,6 +112,15 @@ def test_a_content_of_another_size_is_kept_aside_and_named(openai: OpenAI, tool:
     openai.account.lists["/files"][0]["bytes"] -= 1
     assert tool.run("save").code == 0
     assert [path.name for path in (tool.folder / "files/file-train").iterdir()] == ["content"]
+
+
+def test_results_come_in_base64_and_may_be_announced_without_it(openai: OpenAI, tool: Tool) -> None:
+    about = next(file for file in openai.account.lists["/files"] if file["id"] == "file-result")
+    served = openai.account.contents["file-result"]
+    about["bytes"] = len(base64.b64decode(served))
+    done = tool.run("save")
+    assert (done.code, tool.gaps()) == (0, {}), done.output
+    assert (tool.folder / "files" / "file-result" / "content").read_bytes() == served
 
 
 def test_what_was_changed_on_the_disk_is_fetched_again(openai: OpenAI, tool: Tool) -> None:
