@@ -105,7 +105,9 @@ class Mixture:
         self._ids = [np.load(folder / f"{name}.npy", mmap_mode="r").reshape(-1) for name in MIXTURE]
         self._seed = seed
 
-    def rows(self, step: int, count: int, length: int, *, shares: Mapping[str, float] = MIXTURE) -> np.ndarray:
+    def rows(
+        self, step: int, count: int, length: int, *, shares: Mapping[str, float] = MIXTURE
+    ) -> np.ndarray:
         """Return [count, length + 1] ids for a step."""
         random = np.random.default_rng([self._seed, step])
         chosen = random.choice(len(self._ids), size=count, p=[shares[name] for name in MIXTURE])
