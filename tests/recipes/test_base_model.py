@@ -116,7 +116,9 @@ def test_the_rate_warms_up_holds_and_decays(recipe: type):
     assert budget.rate(progress(step=0)) == pytest.approx(peak / recipe.train.WARMUP_STEPS)
     assert budget.rate(progress(step=500, tokens=500_000)) == peak
     assert budget.rate(progress(step=800, tokens=800_000)) == pytest.approx(peak / 2)
-    assert [budget.length(progress(tokens=n)) for n in (0, 500_000, 950_000)] == [256, 512, 2048]
+    read = [progress(tokens=n) for n in (0, 500_000, 920_000, 960_000)]
+    assert [budget.length(at) for at in read] == [256, 512, 2048, 512]
+    assert [budget.shares(at) for at in read] == [recipe.corpus.MIXTURE] * 3 + [recipe.corpus.FINISH]
     assert budget.rate(progress(step=1000, tokens=1_000_000)) == pytest.approx(peak * recipe.train.FLOOR)
 
 
@@ -174,4 +176,5 @@ def test_only_training_splits_are_read(recipe: type):
     assert not [name for name in names if any(word in name for word in forbidden)]
     spanish = sum(share for name, share in recipe.corpus.MIXTURE.items() if name.endswith("_es"))
     assert 0.45 <= spanish / (1 - recipe.corpus.MIXTURE["copies"]) <= 0.55
-    assert sum(recipe.corpus.MIXTURE.values()) == pytest.approx(1)
+    for shares in (recipe.corpus.MIXTURE, recipe.corpus.FINISH):
+        assert sum(shares.values()) == pytest.approx(1)
