@@ -256,7 +256,7 @@ def test_only_the_background_is_cancelled(played, client: TestClient):
 
 
 def test_another_servers_fields_are_taken(played, client: TestClient):
-    post(
+    made = post(
         client,
         input="string",
         prompt={"id": "id"},
@@ -271,6 +271,7 @@ def test_another_servers_fields_are_taken(played, client: TestClient):
         max_tool_calls=0,
         stream_options={"include_obfuscation": True},
     )
+    assert made["status"] == "completed"
 
 
 BAD: dict[str, tuple[dict, str, str]] = {

@@ -215,7 +215,7 @@ def test_an_upload_that_cannot_be(refusing: TestClient, fields: dict[str, object
 
 
 def test_what_openais_suite_sends_is_taken(client: TestClient):
-    begin(client, bytes=0, filename="filename", mime_type="mime_type")
+    assert begin(client, bytes=0, filename="filename", mime_type="mime_type").startswith("upload_")
 
 
 def test_a_path_is_no_name(client: TestClient):

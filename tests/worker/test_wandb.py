@@ -148,3 +148,4 @@ def test_training_ends_well_while_nobody_listens(rooms, ours, new_worker, until,
     with worker:
         until(lambda: rooms.job(job.id).status == "succeeded")
         until(lambda: rooms.attempts(f"{job.id}/wandb/0"))
+    assert rooms.job(job.id).fine_tuned_model is not None
