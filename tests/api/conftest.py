@@ -246,3 +246,16 @@ def random_weights(database: Database, random_address: str, official: openai.Ope
         hosts.starting(system, "afina-tiny", "test")
         hosts.ready(system, "afina-tiny", "test", address=random_address, pid=1)
     return official
+
+
+@pytest.fixture
+def admin(server: str) -> Iterator[openai.OpenAI]:
+    """The owner of the first project, as an administrator."""
+    with openai.OpenAI(
+        base_url=f"{server}/v1",
+        api_key=KEY,
+        admin_api_key=KEY,
+        max_retries=0,
+        _strict_response_validation=True,
+    ) as opened:
+        yield opened

@@ -1,7 +1,5 @@
 """Projects, their keys and service accounts, and admin keys, by the official client."""
 
-from collections.abc import Iterator
-
 import openai
 import pytest
 from openai import AuthenticationError, BadRequestError, NotFoundError, PermissionDeniedError
@@ -12,19 +10,6 @@ from afina.schemas.fine_tuning import FineTuningJob, SupervisedHyperparameters, 
 from afina.store import files, jobs
 
 KEY = "sk-owner"
-
-
-@pytest.fixture
-def admin(server: str) -> Iterator[openai.OpenAI]:
-    """The owner of the first project, as an administrator."""
-    with openai.OpenAI(
-        base_url=f"{server}/v1",
-        api_key=KEY,
-        admin_api_key=KEY,
-        max_retries=0,
-        _strict_response_validation=True,
-    ) as opened:
-        yield opened
 
 
 def as_key(official: openai.OpenAI, secret: str) -> openai.OpenAI:

@@ -1,7 +1,6 @@
 """What was used: the sum of the rows is the sum of the replies, by bucket and by whose they are."""
 
 import time
-from collections.abc import Iterator
 
 import openai
 import pytest
@@ -12,18 +11,6 @@ from afina.store.usage import Used
 
 KEY = "sk-owner"
 HI = [{"role": "user", "content": "Hi"}]
-
-
-@pytest.fixture
-def admin(server: str) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(
-        base_url=f"{server}/v1",
-        api_key=KEY,
-        admin_api_key=KEY,
-        max_retries=0,
-        _strict_response_validation=True,
-    ) as opened:
-        yield opened
 
 
 @pytest.fixture
