@@ -27,7 +27,7 @@ STYLE = json.loads((DATA / "clinic_style.json").read_text("utf-8"))
 LANGUAGES = ("es", "en") if LANGUAGE == "es" else ("en", "es")
 DEMO = Path("afina-demo")
 BASE = "afina-tiny"
-EPOCHS = 2
+EPOCHS, BATCH_SIZE = 2, 8
 QUESTIONS_EACH = 3
 AFINA = (sys.executable, "-c", "from afina.cli import main; main()")
 
@@ -123,7 +123,8 @@ class Demo:
         with self.training.open("rb") as rows:
             file = self.client.files.create(file=rows, purpose="fine-tune").id
         console.rule(WORDS["estimate"])
-        self.afina("estimate", file, "--model", BASE, "--epochs", str(EPOCHS))
+        planned = ("--epochs", str(EPOCHS), "--batch-size", str(BATCH_SIZE))
+        self.afina("estimate", file, "--model", BASE, *planned)
         console.rule(WORDS["before"])
         before = {question: self.ask(BASE, question) for question in questions(self.held_out)}
         console.rule(WORDS["tune"])
@@ -146,7 +147,7 @@ class Demo:
 
     def start(self, file: str) -> str:
         """Create the job; its id."""
-        hyperparameters = {"n_epochs": EPOCHS, "batch_size": 8}
+        hyperparameters = {"n_epochs": EPOCHS, "batch_size": BATCH_SIZE}
         job = self.client.fine_tuning.jobs.create(
             model=BASE,
             training_file=file,
@@ -178,7 +179,8 @@ class Demo:
     def measure(self, tuned: str) -> None:
         """Compare on what nobody was tuned on, in each language; then see whether greetings are still greetings."""
         for language in LANGUAGES:
-            console.rule(WORDS["measure"][language])
+            count = len(self.held_out[language].read_text("utf-8").splitlines())
+            console.rule(WORDS["measure"][language].format(count=count))
             headings = [word for heading in STYLE[language]["headings"] for word in ("--heading", heading)]
             system = str(DATA / f"clinic_system_{language}.txt")
             files = (str(self.held_out[language]), "--train", str(self.training), "--system", system)
@@ -190,12 +192,14 @@ class Demo:
             console.print(WORDS["greetings"][language].format(kept=sum(kept), total=len(kept)))
 
     def stays_chat(self, model: str, greeting: str, headings: list[str]) -> bool:
-        """Whether a greeting is answered, and without the headings that belong to health questions."""
+        """Whether a greeting gets a short answer, without the headings that belong to health questions."""
         reply = self.client.chat.completions.create(
             model=model, messages=[{"role": "user", "content": greeting}], temperature=0, max_tokens=40
         )
-        answer = reply.choices[0].message.content or ""
-        return bool(answer.strip()) and not any(heading in answer for heading in headings)
+        [choice] = reply.choices
+        answer = choice.message.content or ""
+        ended = choice.finish_reason == "stop" and bool(answer.strip())
+        return ended and not any(heading in answer for heading in headings)
 
 
 def first_rows(name: str, count: int | None) -> Path:
@@ -226,15 +230,18 @@ def shown(word: str) -> str:
 
 def go_on(port: str, key: str, tuned: str) -> None:
     """How to serve what the demo made, and how to bring a real base."""
+    data = DEMO / "data"
     lines = (
         f'export PATH="{Path(sys.executable).parent}:$PATH"',
-        f"afina serve --port {port} --data {DEMO / 'data'}",
+        f"afina serve --port {port} --data {data}",
         f"export OPENAI_BASE_URL=http://127.0.0.1:{port}/v1 OPENAI_API_KEY={key}",
         "afina models list",
         f'afina chat "{tuned}"',
     )
     console.print("\n".join(lines), markup=False, soft_wrap=True)
-    console.print(f"\n[dim]{WORDS['limits']}[/]")
+    console.print(f"\n[dim]{WORDS['limits'].format(folder=DEMO)}[/]")
+    real = "qwen3-4b --source Qwen/Qwen3-4B-Instruct-2507 --alias gpt-4o-mini"
+    console.print(f"afina models-add {real} --data {data}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -12,37 +12,37 @@ ENGLISH = {
     "after": "5. after: {model}",
     "it was": "it was",
     "measure": {
-        "en": "6. is it better? 60 questions in English that it was not tuned on",
-        "es": "6. is it better? 60 questions in Spanish that it was not tuned on",
+        "en": "6. is it better? {count} questions in English that it was not tuned on",
+        "es": "6. is it better? {count} questions in Spanish that it was not tuned on",
     },
     "chat": "7. does it still chat?",
     "greetings": {
-        "en": "{kept} of {total} new greetings and small talk in English are answered as such, without headings",
-        "es": "{kept} of {total} new greetings and small talk in Spanish are answered as such, without headings",
+        "en": "{kept} of {total} new greetings and small talk in English get a short answer without the headings",
+        "es": "{kept} of {total} new greetings and small talk in Spanish get a short answer without the headings",
     },
     "go on": "done in {seconds:.0f} seconds; go on from here",
-    "limits": "The bundled base has 7 million parameters: it learned the style; it knows no medicine.\n"
-    "A real base is what turns style into substance: see the README.",
+    "limits": "The bundled base has 7 million parameters: it can learn a style; it knows no medicine.\n"
+    "Another demo begins with an empty {folder}. A real base, which turns style into substance:",
 }
 SPANISH = {
     "failed": "la demostración ha fallado",
     "check": "1. ¿está bien el archivo de entrenamiento?",
-    "estimate": "2. ¿cuánto costará?",
+    "estimate": "2. ¿qué hará falta?",
     "before": "3. antes: la base no conoce el estilo de esta clínica",
     "tune": "4. afinado",
     "after": "5. después: {model}",
     "it was": "antes",
     "measure": {
-        "en": "6. ¿es mejor? 60 preguntas en inglés con las que no se afinó",
-        "es": "6. ¿es mejor? 60 preguntas en español con las que no se afinó",
+        "en": "6. ¿es mejor? {count} preguntas en inglés con las que no se afinó",
+        "es": "6. ¿es mejor? {count} preguntas en español con las que no se afinó",
     },
     "chat": "7. ¿sigue conversando?",
     "greetings": {
-        "en": "{kept} de {total} saludos y frases de cortesía nuevos en inglés se responden como tales, sin apartados",
-        "es": "{kept} de {total} saludos y frases de cortesía nuevos en español se responden como tales, sin apartados",
+        "en": "{kept} de {total} saludos y frases de cortesía nuevos en inglés se responden en breve y sin apartados",
+        "es": "{kept} de {total} saludos y frases de cortesía nuevos en español se responden en breve y sin apartados",
     },
     "go on": "hecho en {seconds:.0f} segundos; siga desde aquí",
-    "limits": "La base incluida tiene 7 millones de parámetros: ha aprendido el estilo; no sabe medicina.\n"
-    "Con una base real el estilo gana contenido: lea el README.",
+    "limits": "La base incluida tiene 7 millones de parámetros: puede aprender un estilo; no sabe medicina.\n"
+    "Otra demostración empieza con {folder} vacía. Una base real, con la que el estilo gana contenido:",
 }
 WORDS = SPANISH if LANGUAGE == "es" else ENGLISH

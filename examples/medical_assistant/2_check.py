@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("file", type=Path, nargs="*", help="default: the two files of step 1")
     parser.add_argument("--limit", type=int, default=65_536, help="tokens per example (default: 65,536)")
     given = parser.parse_args()
-    for path in given.file or (given.folder / "train.jsonl", given.folder / "held_out.jsonl"):
+    for path in given.file or state.sides(given.folder):
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         found = [(name, number) for number, line in enumerate(lines, 1) for name in faults(line)]
         print(f"{path}: {len(lines)} rows, {len(found)} faults")

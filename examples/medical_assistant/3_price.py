@@ -39,8 +39,8 @@ def main() -> None:
     parser.add_argument("--usd-per-million", type=float, default=3.00, help="default: 3.00, gpt-4o-mini's")
     parser.add_argument("--sample", type=int, default=5, help="rows sent to be counted (default: 5)")
     given = parser.parse_args()
-    state.need(given.folder, "system")
-    with (given.folder / "train.jsonl").open(encoding="utf-8") as file:
+    train, _ = state.sides(given.folder)
+    with train.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     sampled = random.Random(7).sample(rows, min(given.sample, len(rows)))
     ratio = characters_per_token(OpenAI(), sampled)

@@ -8,15 +8,14 @@ from openai import OpenAI
 
 def main() -> None:
     given = state.parser(__doc__).parse_args()
-    state.need(given.folder, "system")
-    client = OpenAI()
-    for name, side in (("training_file", "train"), ("validation_file", "held_out")):
-        with (given.folder / f"{side}.jsonl").open("rb") as rows:
+    sides, client = state.sides(given.folder), OpenAI()
+    for name, side in zip(("training_file", "validation_file"), sides, strict=True):
+        with side.open("rb") as rows:
             file = client.files.create(file=rows, purpose="fine-tune")
         file = client.files.wait_for_processing(file.id, poll_interval=1)
         if file.status != "processed":
-            sys.exit(f"{side}.jsonl is {file.status}: {file.status_details}")
-        print(f"{side}.jsonl: {file.bytes:,} bytes are {file.id}")
+            sys.exit(f"{side.name} is {file.status}: {file.status_details}")
+        print(f"{side.name}: {file.bytes:,} bytes are {file.id}")
         state.extend(given.folder, **{name: file.id})
     state.say_next(given.folder, "5_create.py")
 

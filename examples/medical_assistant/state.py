@@ -1,9 +1,9 @@
 """What the eight steps hand on to each other: `state.json` in a folder, which each step reads and extends."""
 
-import argparse
 import json
 import os
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 BASE = os.environ.get("OPENAI_MODEL", "gpt-4o-mini-2024-07-18")
@@ -18,11 +18,9 @@ MADE_BY = {
 }
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
+def parser(description: str | None) -> ArgumentParser:
     """The arguments of a step, which opens with the one that all steps share."""
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
     made.add_argument("--folder", type=Path, default=FOLDER, help=f"keeps the run (default: {FOLDER})")
     return made
 
@@ -36,10 +34,15 @@ def read(folder: Path) -> dict[str, str]:
 def need(folder: Path, *names: str) -> list[str]:
     """The values of `names`; ends the step where an earlier one has not been run."""
     known = read(folder)
-    for name in names:
-        if name not in known:
-            sys.exit(f"{folder} holds no {name} yet: run {MADE_BY[name]} first")
+    if missing := [name for name in names if name not in known]:
+        sys.exit(f"{folder} holds no {missing[0]} yet: run {MADE_BY[missing[0]]} first")
     return [known[name] for name in names]
+
+
+def sides(folder: Path) -> list[Path]:
+    """The training file and the held-out file of step 1."""
+    need(folder, "system")
+    return [folder / "train.jsonl", folder / "held_out.jsonl"]
 
 
 def extend(folder: Path, **facts: str) -> None:

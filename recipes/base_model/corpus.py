@@ -20,7 +20,7 @@ MIXTURE = {
     "aci_bench": 0.01, "self_instruct": 0.005, "rasbt": 0.01, "toolcall": 0.005, "copies": 0.02,
     "synthetic_es": 0.21, "meddocan_es": 0.13, "casimedicos_es": 0.11, "casimedicos_en": 0.02,
 }  # fmt: skip
-# At the very end more is asked and answered, in English above all: what is read last is answered like.
+# At the very end more is asked and answered, in English above all: a model answers like what it read last.
 FINISH = {
     "synthetic_en": 0.30, "medquad": 0.28, "gsm8k": 0.01, "pubmedqa": 0.005, "mts_dialog": 0.005,
     "aci_bench": 0.01, "self_instruct": 0.005, "rasbt": 0.01, "toolcall": 0.005, "copies": 0.02,

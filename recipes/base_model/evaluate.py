@@ -36,7 +36,7 @@ def bits_per_byte(scores: Scores, tokenizer: PreTrainedTokenizerFast, documents:
     for document in documents:
         ids = encode(document, tokenizer)[:CONTEXT]
         nats -= float(scores(ids).sum())
-        # The first token is given and the last, end of text, has no bytes of its own.
+        # The first token is given; the last is the end of the text, which has no bytes, unless the text was cut.
         size += len(tokenizer.decode(ids[1:-1]).encode())
     return nats / math.log(2) / size
 

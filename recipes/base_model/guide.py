@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-STEPS, WEIGHT = range(6_100, 7_000), 0.3
+STEPS, WEIGHT = range(6_100, 7_000), 0.3  # After six million tokens of text alone, at the full rate.
 ROWS, LENGTH = 4, 128  # Of each step; short texts, which repeat a span soon.
 _TINY = 1e-6
 

@@ -31,8 +31,8 @@ def training(language: str, documents: Iterable[Document]) -> list[str]:
 def fresh(language: str, documents: Iterable[Document], seen: Iterable[Document], count: int) -> list[str]:
     """Return count subjects that no training text asks about: half of public questions, where there are enough."""
     known = {subject.casefold() for subject in public(language, seen)}
-    asked = [s for s in public(language, documents) if s.casefold() not in known]
-    kept = [s for s in composed(language) if _is_held_out(s)]
+    asked = _unknown(public(language, documents), known)
+    kept = _unknown((subject for subject in composed(language) if _is_held_out(subject)), known)
     random = Random(0)
     chosen = random.sample(asked, min(len(asked), count // 2))
     return chosen + random.sample(kept, count - len(chosen))
@@ -57,6 +57,11 @@ def composed(language: str) -> Iterator[str]:
         *product(parts["kinds"], parts["conditions"]),
     ):
         yield pattern.format(x=part)
+
+
+def _unknown(subjects: Iterable[str], known: set[str]) -> list[str]:
+    """Each subject once, however it is written, but for the known ones."""
+    return list({s.casefold(): s for s in subjects if s.casefold() not in known}.values())
 
 
 def _is_held_out(subject: str) -> bool:

@@ -19,8 +19,10 @@ SYLLABLES = re.findall(
     r"\w+",
     "ba bel cor da den el fa gar hi jo ka len lo mar mi na nor or pa que ra ri sal se ta tor u val ve zo",
 )
-# How often: a system message stands first, a subject is asked about again, an extra or a known one is taken.
-SYSTEM, AGAIN, EXTRA, KNOWN, RECORD = 0.3, 0.25, 0.7, 0.75, 0.25
+# How often a system message stands first, a subject is asked about again, and a person is written down as JSON.
+SYSTEM, AGAIN, RECORD = 0.3, 0.25, 0.25
+# Below the first, a subject is one of the thousands; below the second, a well known one; above, an invented name.
+EXTRA, KNOWN = 0.7, 0.75
 
 Turns = list[dict[str, Any]]
 Material = dict[str, Any]
@@ -203,13 +205,10 @@ def _subject(material: Material, random: Random) -> str:
 
 def _pairs(material: Material) -> list[tuple[str, str]]:
     """Return words and their translations: lists of the two languages stand in the same order."""
-    rows = [(key, material[key], material["other"][key]) for key in ("days", "months")]
-    pairs = [pair for _, ours, theirs in rows for pair in zip(ours, theirs, strict=True)]
-    return pairs + [
-        pair
-        for ours, theirs in zip(material["opposites"], material["other"]["opposites"], strict=True)
-        for pair in zip(ours, theirs, strict=True)
-    ]
+    other = material["other"]
+    lists = [(material[key], other[key]) for key in ("days", "months")]
+    lists += zip(material["opposites"], other["opposites"], strict=True)
+    return [pair for ours, theirs in lists for pair in zip(ours, theirs, strict=True)]
 
 
 def _exchange(group: dict[str, list[str]], random: Random, **filled: Any) -> Turns:

@@ -15,10 +15,38 @@ SAID = {
         "no job will fail for this file",
         "tokens in all",
         "done:",
+        "4 questions in Spanish",
         "tuned against prompted base:",
+        "of 12 new greetings",
         "go on from here",
+        "afina models-add",
     ),
-    "es": ("ningún trabajo fallará", "tokens en total", "hecho:", "afinado frente a", "siga desde aquí"),
+    "es": (
+        "ningún trabajo fallará por este archivo",
+        "tokens en total",
+        "hecho:",
+        "4 preguntas en inglés",
+        "afinado frente a base instruida:",
+        "de 12 saludos",
+        "siga desde aquí",
+        "afina models-add",
+    ),
+}
+FIGURES = {
+    "en": (
+        "loss, nats per token",
+        "token accuracy",
+        "ROUGE-L to the reference",
+        "all parts stated",
+        "question's terms taken up",
+    ),
+    "es": (
+        "pérdida, nats por token",
+        "aciertos por token",
+        "ROUGE-L con la referencia",
+        "todas las partes",
+        "términos de la pregunta",
+    ),
 }
 
 
@@ -32,9 +60,11 @@ def test_the_demo_shows_every_step_and_ends(language: str, tmp_path: Path):
         assert text in ran.stdout
     other = {"en": "conversaciones reservadas", "es": "held-out conversations"}[language]
     assert other not in ran.stdout
-    row = re.search(r"^(?:loss, nats per token|pérdida, nats por token)(.*)$", ran.stdout, re.MULTILINE)
-    assert row is not None
-    base, _, tuned = (float(figure.replace(",", ".")) for figure in re.findall(r"([\d.,]+) \[", row[1]))
+    for figure in FIGURES[language]:
+        rows = [line for line in ran.stdout.splitlines() if line.startswith(figure)]
+        assert [len(re.findall(r"[\d.,]+ \[[\d.,]+ [\d.,]+\]", row)) for row in rows] == [3, 3]
+    loss = next(line for line in ran.stdout.splitlines() if line.startswith(FIGURES[language][0]))
+    base, _, tuned = (float(figure.replace(",", ".")) for figure in re.findall(r"([\d.,]+) \[", loss))
     assert tuned < base
     assert at_work_in(tmp_path) == []
 

@@ -12,6 +12,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedTokenizerFast
+
+from afina import base
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "base_model"
 
@@ -70,6 +73,17 @@ def test_fresh_subjects_are_never_asked_about_in_training(recipe: type, language
     assert named[0] in training and named[1] in fresh
 
 
+def test_a_subject_that_is_written_differently_is_not_fresh(recipe: type):
+    composed = [
+        subject for subject in recipe.subjects.composed("en") if recipe.subjects._is_held_out(subject)
+    ]
+    seen = [question(recipe, f"What is {subject.upper()}?") for subject in composed[:50]]
+    twice = [question(recipe, "What is Moss disease?"), question(recipe, "What is moss disease?")]
+    fresh = [subject.casefold() for subject in recipe.subjects.fresh("en", twice, seen, 100)]
+    assert not {subject.casefold() for subject in composed[:50]} & {*fresh}
+    assert fresh.count("moss disease") == 1
+
+
 def question(recipe: type, text: str):
     return recipe.sources.Document(messages=[{"role": "user", "content": text}])
 
@@ -122,12 +136,14 @@ def test_the_rate_warms_up_holds_and_decays(recipe: type):
     assert budget.rate(progress(step=1000, tokens=1_000_000)) == pytest.approx(peak * recipe.train.FLOOR)
 
 
+@pytest.mark.parametrize(("stopped", "saved_every"), [(4, 0.0), (9, 0.0), (9, 60.0)])
 def test_an_interrupted_training_ends_with_the_same_weights(
-    recipe: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: int, saved_every: float
 ):
     small = recipe.shape.config()
     small.num_hidden_layers, small.hidden_size, small.intermediate_size = 4, 32, 64
     monkeypatch.setattr(recipe.guide, "STEPS", range(3, 6))
+    monkeypatch.setattr(recipe.train, "SAVE_EVERY_SECONDS", saved_every)
     monkeypatch.setattr(recipe.train, "TOKENS_PER_STEP", 128)
     monkeypatch.setattr(recipe.train, "LENGTHS", ((0.0, 32), (0.5, 128)))
     monkeypatch.setattr(recipe.shape, "config", lambda: small)
@@ -139,7 +155,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     budget = recipe.train.Budget(tokens=10 * 128)
     whole, _ = recipe.train.train(corpus, tmp_path / "whole", budget)
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(recipe.train, "_print", stop_at(9))
+        interrupted.setattr(recipe.train, "_print", stop_at(stopped))
         with pytest.raises(KeyboardInterrupt):
             recipe.train.train(corpus, tmp_path / "cut", budget)
     resumed, progress = recipe.train.train(corpus, tmp_path / "cut", budget)
@@ -172,9 +188,60 @@ def stop_at(step: int):
 
 def test_only_training_splits_are_read(recipe: type):
     names = list(recipe.sources.TRAIN_FILES.values())
-    forbidden = ("valid", "test", "dpo", "preference", "rft", "medsafety", "phi", "pii", "orca")
+    forbidden = ("valid", "test", "eval_only", "dpo", "preference", "rft", "medsafety", "phi", "pii", "orca")
     assert not [name for name in names if any(word in name for word in forbidden)]
+
+
+def test_missing_files_are_listed(recipe: type, tmp_path: Path):
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "gsm8k_train.jsonl").touch()
+    with pytest.raises(recipe.sources.DataMissing, match=r"lacks 13 of 14 files .* medquad_train\.jsonl, "):
+        recipe.sources.check(tmp_path)
+
+
+def test_half_of_what_is_read_is_spanish(recipe: type):
     spanish = sum(share for name, share in recipe.corpus.MIXTURE.items() if name.endswith("_es"))
     assert 0.45 <= spanish / (1 - recipe.corpus.MIXTURE["copies"]) <= 0.55
     for shares in (recipe.corpus.MIXTURE, recipe.corpus.FINISH):
         assert sum(shares.values()) == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast.from_pretrained(base.path())
+
+
+def test_bits_are_counted_per_byte(recipe: type, tokenizer: PreTrainedTokenizerFast):
+    def one_bit_each(ids: list[int]) -> np.ndarray:
+        return np.full(len(ids) - 1, -math.log(2))
+
+    digits = [recipe.sources.Document(text="1234")]  # Four tokens and the end; the first of them is given.
+    assert recipe.evaluate.bits_per_byte(one_bit_each, tokenizer, digits) == pytest.approx(4 / 3)
+
+
+def test_an_answer_names_its_subject_with_or_without_the_article(
+    recipe: type, monkeypatch: pytest.MonkeyPatch
+):
+    replies = {
+        "el asma": "Las causas del ASMA varían.",
+        "la tos": "Depende de la persona.",
+        "gota": "La gota.",
+    }
+    monkeypatch.setattr(recipe.evaluate, "answers", lambda *_: list(replies.values()))
+    assert recipe.evaluate.naming(None, None, "es", list(replies)) == pytest.approx(2 / 3)
+
+
+def test_the_card_shows_what_was_measured_and_every_source(recipe: type):
+    measured = recipe.export.Measured(
+        bits_per_byte={name: {"model": 0.71, "5-gram": 0.92} for name in recipe.sources.HELD_OUT_FILES},
+        naming={"en": 0.83, "es": 0.97},
+        answers={"A cough?": "One | two.\nThree.<|im_end|>", "Gout?": "It goes on and"},
+    )
+    progress = recipe.train.Progress(step=9000, tokens=20_000_000)
+    card = recipe.export.card(recipe.export.Figures(progress, 12_345_678, measured))
+    assert "(English) | 0.71 | 0.92 |" in card and "(Spanish) | 0.71 | 0.92 |" in card
+    assert "83% of its English answers and in 97% of its Spanish ones" in card
+    assert "| A cough? | One / two. Three. |" in card and "| Gout? | It goes on and ... |" in card
+    assert "20.0 million tokens in 9,000 steps" in card and "12.3 million tokens" in card
+    template = recipe.export.CARD.read_text(encoding="utf-8")
+    assert [name for name in recipe.corpus.MIXTURE if f"{{share[{name}]:" not in template] == []
