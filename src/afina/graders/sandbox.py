@@ -29,6 +29,7 @@ from afina.schemas.graders import GraderErrors
 MIB = 1024 * 1024
 MOST_OUTPUT = 64 * 1024
 NOBODY = "65534"
+PACKAGES = "/grader/packages"  # wherever they are outside, which may be below our own /tmp
 # The /tmp of a grader is made first, because only `mount` can bound how many files it holds.
 WITH_TMP = (
     'mount -t tmpfs -o size="$1",nr_inodes="$2",mode=1777,nosuid,nodev none "$0" && shift 2 && exec "$@"'
@@ -71,7 +72,7 @@ class Sandbox:
         Raises InvalidRequest `grader_unavailable` where there is no boundary.
         """
         await asyncio.to_thread(require)
-        order = Order(source, dict(sample), dict(item), packages=[sysconfig.get_path("platlib")])
+        order = Order(source, dict(sample), dict(item), packages=[PACKAGES])
         async with self.places:
             return await run(order, self.limits)
 
@@ -244,6 +245,7 @@ def bubblewrap(place: str, filters: int) -> list[str]:
         *["--setenv", "LD_LIBRARY_PATH", f"{sys.base_prefix}/lib"],
         *[part for name in ("OMP", "OPENBLAS", "MKL") for part in ("--setenv", f"{name}_NUM_THREADS", "1")],
         *shown,
+        *["--ro-bind", sysconfig.get_path("platlib"), PACKAGES],
         *["--ro-bind", str(Path(inside.__file__).resolve()), "/grader/inside.py"],
         *["--dir", "/dev", "--dev-bind", "/dev/null", "/dev/null"],
         *["--bind", place, "/tmp", "--chdir", "/tmp", "--remount-ro", "/"],
@@ -262,7 +264,7 @@ def interpreter() -> str:
 
 @cache
 def runtime() -> list[str]:
-    """The folders and files that this Python and its packages are made of."""
+    """The folders and files that this Python is made of."""
     wanted = [
         "/lib",
         "/lib64",
@@ -271,5 +273,4 @@ def runtime() -> list[str]:
         f"{sys.base_prefix}/lib",
         f"{sys.base_prefix}/lib64",
     ]
-    wanted += [interpreter(), sysconfig.get_path("platlib")]
-    return sorted({path for path in wanted if os.path.exists(path)})
+    return sorted({path for path in [*wanted, interpreter()] if os.path.exists(path)})
