@@ -15,6 +15,7 @@ ROW = {
     "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}],
 }
 MODELS = ("--base", "a", "--tuned", "b")
+PROMPTED = (*MODELS, "--system", "Be brief.")
 
 
 @pytest.fixture
@@ -61,6 +62,19 @@ def test_wrong_usage(afina, held_out, tmp_path):
     assert afina("compare", str(held_out), *MODELS, "--max-tokens", "0").code == 2
 
 
+def test_without_anything_to_make_a_prompt_of_the_training_file_is_asked_for(afina, played, held_out):
+    ran = afina("compare", str(held_out), *MODELS)
+    assert (ran.code, ran.out) == (1, "")
+    assert "there is nothing to make a prompt of" in ran.err and "give --train FILE" in ran.err
+
+
+def test_the_training_file_of_the_tuned_models_job_is_read(afina, played, held_out):
+    played.jobs["ftjob-1"] = {"id": "ftjob-1", "fine_tuned_model": "b", "training_file": "file-1"}
+    played.contents["file-1"] = held_out.read_bytes()
+    ran = afina("compare", str(held_out), *MODELS)
+    assert "give --system, or more rows" in ran.err  # all of them are held out
+
+
 def test_a_system_file_in_another_encoding(afina, held_out, tmp_path):
     (tmp_path / "system.txt").write_bytes(b"\xff\xfe\0")
     ran = afina("compare", str(held_out), *MODELS, "--system", str(tmp_path / "system.txt"))
@@ -68,7 +82,7 @@ def test_a_system_file_in_another_encoding(afina, held_out, tmp_path):
 
 
 def test_an_unknown_model_is_the_servers_word(afina, held_out):
-    ran = afina("compare", str(held_out), "--base", "nothere", "--tuned", "b")
+    ran = afina("compare", str(held_out), "--base", "nothere", "--tuned", "b", "--system", "Be brief.")
     assert ran.err.startswith("error: The model 'nothere' does not exist (code: model_not_found) - see: ")
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
 
@@ -88,7 +102,7 @@ def test_ctrl_c_ends_it_at_once_and_cleanly(held_out):
             "from afina.cli import main; main()",
             "compare",
             str(held_out),
-            *MODELS,
+            *PROMPTED,
         ]
         # Whoever runs tests in the background has them, and what they start, ignore Ctrl-C.
         heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)

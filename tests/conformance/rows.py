@@ -12,6 +12,8 @@ from afina.schemas.batches import WINDOW_SECONDS, Batch
 from afina.schemas.chat import CreateChatCompletion
 from afina.schemas.chat_replies import AssistantReply, ChatChoice, ChatCompletion, ChatUsage
 from afina.schemas.conversations import Conversation
+from afina.schemas.eval_runs import CriterionCounts, EvalRun, ItemResult, Sample, SampleMessage
+from afina.schemas.evals import Eval
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import (
     FineTuningJob,
@@ -31,6 +33,9 @@ from afina.store import (
     checkpoints,
     clock,
     conversations,
+    eval_items,
+    eval_runs,
+    evals,
     events,
     files,
     jobs,
@@ -245,6 +250,44 @@ def conversation(wanted: Wanted) -> None:
     conversations.insert(wanted.scope, Conversation(id=wanted.id, created_at=wanted.now))
 
 
+def eval_of_rows(wanted: Wanted) -> None:
+    """An eval of items of any form."""
+    same = {"type": "string_check", "name": "same", "operation": "eq", "input": "{{ item.foo }}"}
+    made = {
+        "id": wanted.id,
+        "created_at": wanted.now,
+        "name": "Of rows",
+        "data_source_config": {"type": "custom", "schema": {"properties": {"item": {"type": "object"}}}},
+        "testing_criteria": [{**same, "reference": "bar"}],
+    }
+    evals.insert(wanted.scope, Eval.model_validate(made))
+
+
+def eval_run(wanted: Wanted) -> None:
+    """A run of the one eval there is, that nobody has begun to work on."""
+    made = {
+        "id": wanted.id,
+        "eval_id": evals.page(wanted.scope).data[0].id,
+        "created_at": wanted.now,
+        "name": "One",
+        "data_source": {"type": "jsonl", "source": {"type": "file_content", "content": [{"item": {}}]}},
+        "per_testing_criteria_results": [CriterionCounts(testing_criteria="same")],
+    }
+    eval_runs.insert(wanted.scope, EvalRun.model_validate(made))
+
+
+def output_item(wanted: Wanted) -> None:
+    """The one item of the one run there is, with its result."""
+    scope, eval_id = wanted.scope, evals.page(wanted.scope).data[0].id
+    run_id = eval_runs.page(scope, eval_id).data[0].id
+    eval_items.add(scope, eval_id, run_id, [({"foo": "bar"}, None)], first=0)
+    (made,) = eval_items.waiting(scope, run_id, after=-1, limit=1)
+    passed = ItemResult(name="same", type="string_check", passed=True, score=1.0)
+    sample = Sample(output=[SampleMessage(role="assistant", content="bar")])
+    eval_items.settle(scope, run_id, [eval_items.Settled(made.id, "pass", [passed], sample)])
+    rename(wanted, tables.metadata.tables["eval_items"], made.id)
+
+
 def rename(wanted: Wanted, table: Table, made: str) -> None:
     """Give a row that chose its own id the wanted one."""
     wanted.scope.connection.execute(update(table).where(table.c.id == made).values(id=wanted.id))
@@ -253,6 +296,7 @@ def rename(wanted: Wanted, table: Table, made: str) -> None:
 # In the order in which rows refer to each other.
 ROWS: Mapping[str, Callable[[Wanted], None]] = {
     "model": named_model,
+    "testing_criteria": named_model,
     "fine_tuned_model_checkpoint": checkpoint_model,
     "permission_id": permission,
     "project_ids": project,
@@ -268,4 +312,7 @@ ROWS: Mapping[str, Callable[[Wanted], None]] = {
     "response_id": response,
     "previous_response_id": response,
     "conversation": conversation,
+    "eval_id": eval_of_rows,
+    "run_id": eval_run,
+    "output_item_id": output_item,
 }

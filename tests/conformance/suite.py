@@ -28,6 +28,7 @@ RESOURCES = {
     "embeddings": (f"{GENERATED}/test_embeddings.py",),
     "moderations": (f"{GENERATED}/test_moderations.py",),
     "responses": (f"{GENERATED}/test_responses.py", f"{GENERATED}/responses"),
+    "evals": (f"{GENERATED}/test_evals.py", f"{GENERATED}/evals"),
     "usage": (f"{GENERATED}/admin/organization/test_usage.py",),
 }
 

@@ -59,6 +59,13 @@ def is_sent(call: Call) -> bool:
 
 
 def named(value: object) -> list[str]:
-    """The ids in an argument: it is one, several or none."""
-    found = cast(list[object], value) if isinstance(value, list) else [value]
-    return [each for each in found if isinstance(each, str)]
+    """The ids in an argument: it is one, several or none; a grader names the model that it asks."""
+    match value:
+        case str():
+            return [value]
+        case dict():
+            return named(cast("dict[str, object]", value).get("model"))
+        case list():
+            return [name for each in cast("list[object]", value) for name in named(each)]
+        case _:
+            return []

@@ -60,12 +60,27 @@ def test_the_document_holds_every_figure(
         ("tuned", tuned),
     ]
     figures = {row.pop("metric"): row for row in said["metrics"]}
-    assert list(figures) == ["loss", "token_accuracy", "rouge_l", "all_parts", "term_overlap"]
+    assert list(figures) == [
+        "loss",
+        "token_accuracy",
+        "rouge_l",
+        "all_parts",
+        "term_overlap",
+        "coverage",
+        "cohesion",
+    ]
     for row in figures.values():
         assert all(one["low"] <= one["value"] <= one["high"] for one in row.values())
     assert figures["loss"]["tuned"]["value"] < figures["loss"]["base"]["value"]
     verdicts = {(one["against"], one["metric"]): one["outcome"] for one in said["verdicts"]}
-    assert len(verdicts) == 10 and verdicts["base", "loss"] == "better"
+    assert len(verdicts) == 14 and verdicts["base", "loss"] == "better"
+    assert said["prompting_is_enough"] == all(
+        outcome != "better" for (against, _), outcome in verdicts.items() if against == "prompted"
+    )
+    for one in said["verdicts"]:
+        duels = one["duels"]
+        assert duels["wins"] + duels["ties"] + duels["losses"] == 11
+        assert one["win_rate"] == (duels["wins"] + duels["ties"] / 2) / 11
     losses = said["prompt"]["losses"]
     assert set(losses) == {"0", "3", "8"} and said["prompt"]["system"]
     assert losses[str(said["prompt"]["examples"])] == min(losses.values())
@@ -83,10 +98,10 @@ def test_the_table_speaks_english_and_spanish(compare: Compare, files: tuple[Pat
     assert english.split("[")[0].split()[-1].replace(".", ",") in spanish
 
 
-def test_without_a_prompt_two_arms_are_compared(compare: Compare):
-    ran = compare()
-    assert (
-        "METRIC                     base              tuned" in ran.stdout
-        and "give --system or --train" in ran.stdout
-    )
-    assert ran.stderr == ""
+def test_without_a_training_file_that_of_the_tuned_models_job_is_read(compare: Compare):
+    said = json.loads(compare("--judge", "afina-tiny", "--json").stdout)
+    assert said["held_out_in_training"] == 1 and set(said["prompt"]["losses"]) == {"0", "3", "8"}
+    assert [arm["name"] for arm in said["arms"]] == ["base", "prompted", "tuned"]
+    judged = {row["metric"]: row for row in said["metrics"] if row["metric"].startswith("judged")}
+    for row in judged.values():  # a model of this size does not always come to a number
+        assert all(1 <= row[arm]["value"] <= 5 for arm in ("base", "prompted", "tuned"))

@@ -1,6 +1,10 @@
 """Three arms to a table and verdicts."""
 
-from afina.evals.compare import Arm, ArmName, Case, Likelihood, Reply, compare
+from dataclasses import replace
+
+import numpy as np
+
+from afina.evals.compare import Arm, ArmName, Case, Likelihood, Reply, compare, measure, verdict
 
 CASES = [Case(f"What is subject{n}?", f"Subject{n} is a long known condition.") for n in range(40)]
 HEADINGS = ("In short:",)
@@ -27,36 +31,77 @@ def test_every_metric_has_a_figure_for_every_arm():
     assert BASE.prompt_tokens == 39.5
 
 
-def test_better_is_said_only_where_intervals_are_apart():
-    found = compare(CASES, [BASE, PROMPTED, TUNED], HEADINGS).verdicts
-    outcomes = {(one.against, one.metric): one.outcome for one in found}
-    assert outcomes == {
-        ("base", "loss"): "better",
-        ("base", "token_accuracy"): "better",
-        ("base", "rouge_l"): "better",
-        ("base", "all_parts"): "better",
-        ("base", "term_overlap"): "better",
-        ("prompted", "loss"): "not_shown",
-        ("prompted", "token_accuracy"): "better",
-        ("prompted", "rouge_l"): "better",
-        ("prompted", "all_parts"): "better",
-        ("prompted", "term_overlap"): "not_shown",
+def test_better_is_said_only_where_the_paired_difference_leaves_zero_out():
+    found = compare(CASES, [BASE, PROMPTED, TUNED], HEADINGS)
+    outcomes = {(one.against, one.metric): one.outcome for one in found.verdicts}
+    assert {metric for (against, metric), outcome in outcomes.items() if outcome != "better"} == {
+        "term_overlap",
+        "cohesion",
     }
-    losses = {one.against: one.difference for one in found if one.metric == "loss"}
+    assert (
+        outcomes["base", "term_overlap"] == "better" and outcomes["prompted", "term_overlap"] == "not_shown"
+    )
+    losses = {one.against: one.difference for one in found.verdicts if one.metric == "loss"}
     assert losses["prompted"].high < 0 and round(losses["base"].value, 2) == -3.0
+    assert not found.prompting_is_enough
+
+
+def test_wins_are_counted_and_ties_are_half():
+    found = {one.metric: one.duels for one in compare(CASES, [PROMPTED, TUNED], HEADINGS).verdicts}
+    assert (found["loss"].wins, found["loss"].ties, found["loss"].win_rate) == (40, 0, 1.0)
+    assert (found["term_overlap"].ties, found["term_overlap"].win_rate) == (40, 0.5)
+    assert compare(CASES, [TUNED, PROMPTED]).verdicts[0].duels.losses == 40
+
+
+def test_prompting_is_enough_where_tuning_shows_no_gain_over_it():
+    same = replace(PROMPTED, name="tuned")
+    found = compare(CASES, [BASE, PROMPTED, same])
+    assert found.prompting_is_enough
+    assert {one.outcome for one in found.verdicts if one.against == "prompted"} == {"not_shown"}
+    worse = replace(BASE, name="tuned")
+    assert compare(CASES, [BASE, PROMPTED, worse]).prompting_is_enough
+
+
+def test_grades_are_compared_on_the_answers_that_both_have():
+    def graded(of: Arm, *grades: float | None) -> Arm:
+        return replace(of, grades={"relevance": grades + (3.0,) * (40 - len(grades))})
+
+    found = compare(CASES, [graded(BASE, 1.0, None, 5.0), graded(TUNED, 2.0, 5.0, None)])
+    (row,) = [row for row in found.rows if row.metric.startswith("judged")]
+    assert [round(one.value * 39) for one in row.figures] == [1 + 5 + 37 * 3, 2 + 5 + 37 * 3]
+    (one,) = [one for one in found.verdicts if one.metric == "judged_relevance"]
+    assert (one.duels.wins, one.duels.ties, one.duels.losses, one.outcome) == (1, 37, 0, "not_shown")
+    assert [row.metric for row in compare(CASES, [graded(BASE, 1.0), TUNED]).rows][-1] == "cohesion"
+
+
+def test_two_arms_that_are_alike_are_called_so_in_about_95_of_100():
+    """Answers that differ from case to case, and between the arms by chance alone."""
+    generator = np.random.default_rng(7)
+    called = 0
+    for _ in range(200):
+        hard = generator.normal(3.0, 1.0, (1, 60))
+        one, other = np.abs(hard + generator.normal(0.0, 0.5, (2, 60)))
+        arms = [
+            replace(each, likelihoods=tuple(Likelihood(10, float(loss), 1) for loss in losses))
+            for each, losses in ((PROMPTED, one), (TUNED, other))
+        ]
+        measured = [measure("loss", CASES, arm, ()) for arm in arms]
+        called += verdict("loss", "prompted", measured[1], measured[0]).outcome == "not_shown"
+    assert 180 <= called <= 198
 
 
 def test_what_got_worse_is_said():
     found = compare(CASES, [TUNED, BASE]).verdicts
-    assert {one.metric: one.outcome for one in found} == dict.fromkeys(
-        ("loss", "token_accuracy", "rouge_l", "term_overlap"), "worse"
-    )
+    assert {one.metric: one.outcome for one in found} == {
+        **dict.fromkeys(("loss", "token_accuracy", "rouge_l", "term_overlap", "coverage"), "worse"),
+        "cohesion": "not_shown",
+    }
 
 
 def test_without_headings_there_are_no_parts_and_without_terms_no_overlap():
     plain = [Case("What is it?", case.reference) for case in CASES]
     metrics = [row.metric for row in compare(plain, [BASE, TUNED]).rows]
-    assert metrics == ["loss", "token_accuracy", "rouge_l"]
+    assert metrics == ["loss", "token_accuracy", "rouge_l", "coverage", "cohesion"]
     mixed = [*plain[:39], CASES[39]]
     (row,) = [row for row in compare(mixed, [BASE, TUNED]).rows if row.metric == "term_overlap"]
     assert [one.value for one in row.figures] == [0.0, 1.0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from afina.evals.lexical import rouge_l, stated, term_overlap
+from afina.evals.lexical import rouge_l, stated
 
 
 @pytest.mark.parametrize(
@@ -51,19 +51,3 @@ def test_all_parts_are_stated_in_order_each_with_words(answer: str, whole: bool)
 
 def test_no_headings_ask_for_nothing():
     assert stated("anything", ())
-
-
-@pytest.mark.parametrize(
-    ("question", "answer", "share"),
-    [
-        ("What is asthma?", "Asthma makes breathing hard.", 1.0),
-        ("What helps with asthma at night?", "Asthma is common.", 1 / 3),
-        ("¿Qué es la migraña?", "La Migraña es un dolor de cabeza.", 1.0),
-        ("¿Es grave la inflamación?", "Una inflamacion puede serlo.", 1 / 2),
-        ("What is asthma?", "", 0.0),
-        ("What is it?", "It is something.", None),
-    ],
-)
-def test_term_overlap(question: str, answer: str, share: float | None):
-    found = term_overlap(question, answer)
-    assert found == (None if share is None else pytest.approx(share))

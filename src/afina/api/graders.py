@@ -53,9 +53,9 @@ def validate(
     return ValidatedGrader(grader=body.value.grader)
 
 
-def admit(grader: Grader, caller: Caller, rooms: Rooms) -> None:
-    """A grader that is right, that can run here, and whose models are this project's."""
-    check(grader)
+def admit(grader: Grader, caller: Caller, rooms: Rooms, *, param: str = "grader") -> None:
+    """A grader that is right, that can run here, and whose models are this project's; `param` stands for it."""
+    check(grader, param)
     require(grader, encoder=bool(rooms.settings.encoder))
     for part, _ in parts(grader, "grader"):
         if isinstance(part, ScoreModelGrader | LabelModelGrader):

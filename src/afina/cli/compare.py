@@ -14,7 +14,10 @@ HeldOut = Annotated[
 Train = Annotated[
     Path | None,
     typer.Option(
-        "--train", help="The training file: examples are drawn from it.", exists=True, dir_okay=False
+        "--train",
+        help="The training file, examples are drawn from it; without it, that of the tuned model's job.",
+        exists=True,
+        dir_okay=False,
     ),
 ]
 Heading = Annotated[list[str] | None, typer.Option(help="A part that an answer must state; repeat in order.")]
@@ -30,13 +33,14 @@ def compare(
         str | None, typer.Option(help="A system message for the base: text, or a file.")
     ] = None,
     heading: Heading = None,
+    judge: Annotated[str | None, typer.Option(help="A model that grades answers, too.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 120,
     json: Json = False,
 ) -> None:
     """Compare a tuned model with its base, and with its base at its best, on a held-out file."""
-    from afina.cli import comparison, comparison_report  # their libraries take a moment
+    from afina.cli import comparison, comparison_data, comparison_report  # their libraries take a moment
 
-    trial = comparison.prepare(held_out, train=train, system=system)
-    models = comparison.Models(base, tuned, max_tokens)
+    trial = comparison_data.prepare(held_out, tuned=tuned, train=train, system=system)
+    models = comparison.Models(base, tuned, max_tokens, judge)
     outcome = comparison.run(trial, models, headings=heading or [])
     comparison_report.emit(outcome, models) if json else comparison_report.show(outcome)

@@ -23,6 +23,9 @@ def show(outcome: Outcome) -> None:
     screen.print()
     for arm in outcome.arms[:-1]:
         screen.print(verdict(outcome.comparison.verdicts, arm.name, words))
+        screen.print(wins(outcome.comparison.verdicts, arm.name, words))
+    if outcome.comparison.prompting_is_enough:
+        screen.print(f"[yellow]{words['enough']}[/]")
     for line in remarks(outcome, words):
         screen.print(f"[dim]{escape(line)}[/]")
     if outcome.trial.seen:
@@ -58,11 +61,21 @@ def verdict(verdicts: Sequence[Verdict], against: ArmName, words: Words) -> str:
     return words["verdict"].format(arm=words[against], outcomes="; ".join(said))
 
 
+def wins(verdicts: Sequence[Verdict], against: ArmName, words: Words) -> str:
+    """On how many answers the tuned model was better than the other arm."""
+    rates = (
+        f"{words[one.metric].partition(',')[0]} {one.duels.win_rate:.0%}"
+        for one in verdicts
+        if one.against == against
+    )
+    return f"  [dim]{words['wins'].format(rates=', '.join(rates))}[/]"
+
+
 def remarks(outcome: Outcome, words: Words) -> list[str]:
     """How the figures came about."""
     trial = outcome.trial
-    lines = [words["items"].format(count=len(trial.talks), resamples=RESAMPLES)]
-    lines.append(prompt(outcome, words) if trial.prompted else words["no_prompt"])
+    lines = [words["items"].format(count=len(trial.talks), resamples=RESAMPLES), words["paired"]]
+    lines.append(prompt(outcome, words))
     if trial.seen == 0:
         lines.append(words["no_overlap"])
     return lines
@@ -102,6 +115,9 @@ def emit(outcome: Outcome, models: Models) -> None:
                 {"metric": row.metric, **dict(zip(names, map(asdict, row.figures), strict=True))}
                 for row in outcome.comparison.rows
             ],
-            "verdicts": [asdict(one) for one in outcome.comparison.verdicts],
+            "verdicts": [
+                {**asdict(one), "win_rate": one.duels.win_rate} for one in outcome.comparison.verdicts
+            ],
+            "prompting_is_enough": outcome.comparison.prompting_is_enough,
         }
     )

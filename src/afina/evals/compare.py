@@ -3,18 +3,37 @@
 It is given replies and likelihoods, and knows nothing of how they were made.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from afina.evals import intervals
 from afina.evals.intervals import Interval
-from afina.evals.lexical import rouge_l, stated, term_overlap
+from afina.evals.lexical import rouge_l, stated
+from afina.evals.measures import cohesion, coverage, term_overlap
+from afina.evals.ready import Quality
 
 ArmName = Literal["base", "prompted", "tuned"]
-Metric = Literal["loss", "token_accuracy", "rouge_l", "all_parts", "term_overlap"]
+Metric = Literal[
+    "loss",
+    "token_accuracy",
+    "rouge_l",
+    "all_parts",
+    "term_overlap",
+    "coverage",
+    "cohesion",
+    "judged_relevance",
+    "judged_completeness",
+    "judged_coherence",
+]
 Outcome = Literal["better", "worse", "not_shown"]
+Grades = Mapping[Quality, tuple[float | None, ...]]
 LOWER_IS_BETTER: frozenset[Metric] = frozenset({"loss"})
+JUDGED: Mapping[Quality, Metric] = {
+    "relevance": "judged_relevance",
+    "completeness": "judged_completeness",
+    "coherence": "judged_coherence",
+}
 
 
 @dataclass(frozen=True)
@@ -44,11 +63,12 @@ class Likelihood:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of answering all cases, in their order."""
+    """One way of answering all cases, in their order; `grades` are a model's, None where it could not say."""
 
     name: ArmName
     replies: tuple[Reply, ...]
     likelihoods: tuple[Likelihood, ...]
+    grades: Grades = field(default_factory=dict[Quality, tuple[float | None, ...]])
 
     @property
     def prompt_tokens(self) -> float:
@@ -58,15 +78,25 @@ class Arm:
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric over one arm as a ratio of sums over cases."""
+    """One metric over one arm as a ratio of sums over cases; None where it says nothing of a case."""
 
-    parts: tuple[float, ...]
+    parts: tuple[float | None, ...]
     wholes: tuple[float, ...]
 
     @property
     def interval(self) -> Interval:
         """The figure and how sure it is."""
-        return intervals.ratio(self.parts, self.wholes)
+        return intervals.ratio(*self.of(self.known))
+
+    @property
+    def known(self) -> frozenset[int]:
+        """The cases of which it says something."""
+        return frozenset(place for place, part in enumerate(self.parts) if part is not None)
+
+    def of(self, places: frozenset[int]) -> tuple[list[float], list[float]]:
+        """Parts and wholes of some cases that it knows, in their order."""
+        pairs = [(part, self.wholes[place]) for place, part in enumerate(self.parts) if place in places]
+        return [part for part, _ in pairs if part is not None], [whole for _, whole in pairs]
 
 
 @dataclass(frozen=True)
@@ -78,6 +108,20 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Duels:
+    """On how many cases the tuned model was better, as good, or worse."""
+
+    wins: int
+    ties: int
+    losses: int
+
+    @property
+    def win_rate(self) -> float:
+        """The share of cases that were won; a tie is half of one."""
+        return (self.wins + self.ties / 2) / (self.wins + self.ties + self.losses)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What is shown of the tuned model against another arm; `difference` is tuned minus the other, paired."""
 
@@ -85,6 +129,7 @@ class Verdict:
     against: ArmName
     outcome: Outcome
     difference: Interval
+    duels: Duels
 
 
 @dataclass(frozen=True)
@@ -94,29 +139,38 @@ class Comparison:
     rows: tuple[Row, ...]
     verdicts: tuple[Verdict, ...]
 
+    @property
+    def prompting_is_enough(self) -> bool:
+        """Whether nothing shows that tuning is better than the prompt: every interval covers zero, or lies below."""
+        return all(one.outcome != "better" for one in self.verdicts if one.against == "prompted")
+
 
 def compare(cases: Sequence[Case], arms: Sequence[Arm], headings: Sequence[str] = ()) -> Comparison:
     """Every metric over every arm; the last arm is the tuned one, and judged against the others."""
     rows: list[Row] = []
     verdicts: list[Verdict] = []
-    for metric in metrics(cases, headings):
+    for metric in metrics(cases, arms, headings):
         measured = [measure(metric, cases, arm, headings) for arm in arms]
-        row = Row(metric, tuple(one.interval for one in measured))
-        rows.append(row)
+        rows.append(Row(metric, tuple(one.interval for one in measured)))
         for place, arm in enumerate(arms[:-1]):
-            paired = difference(measured[-1], measured[place])
-            outcome = judge(metric, tuned=row.figures[-1], other=row.figures[place])
-            verdicts.append(Verdict(metric, arm.name, outcome, paired))
+            if measured[-1].known & measured[place].known:
+                verdicts.append(verdict(metric, arm.name, measured[-1], measured[place]))
     return Comparison(tuple(rows), tuple(verdicts))
 
 
-def metrics(cases: Sequence[Case], headings: Sequence[str]) -> list[Metric]:
-    """What can be measured here: parts need headings, and terms a question that has some."""
+def metrics(cases: Sequence[Case], arms: Sequence[Arm], headings: Sequence[str]) -> list[Metric]:
+    """What can be measured here: parts need headings, overlaps texts that have terms, and grades a model."""
     found: list[Metric] = ["loss", "token_accuracy", "rouge_l"]
     if headings:
         found.append("all_parts")
     if any(term_overlap(case.question, "") is not None for case in cases):
         found.append("term_overlap")
+    if any(coverage(case.reference, "") is not None for case in cases):
+        found.append("coverage")
+    found.append("cohesion")
+    for quality, metric in JUDGED.items():
+        if all(any(grade is not None for grade in arm.grades.get(quality, ())) for arm in arms):
+            found.append(metric)
     return found
 
 
@@ -127,29 +181,39 @@ def measure(metric: Metric, cases: Sequence[Case], arm: Arm, headings: Sequence[
         return Measured(tuple(one.loss * one.tokens for one in arm.likelihoods), tokens)
     if metric == "token_accuracy":
         return Measured(tuple(float(one.correct) for one in arm.likelihoods), tokens)
+    for quality, judged in JUDGED.items():
+        if metric == judged:
+            return Measured(arm.grades[quality], (1.0,) * len(cases))
     pairs = zip(cases, arm.replies, strict=True)
-    values = [of_answer(metric, case, reply.text, headings) for case, reply in pairs]
-    kept = tuple(value for value in values if value is not None)
-    return Measured(kept, (1.0,) * len(kept))
+    return Measured(
+        tuple(of_answer(metric, case, reply.text, headings) for case, reply in pairs), (1.0,) * len(cases)
+    )
 
 
 def of_answer(metric: Metric, case: Case, answer: str, headings: Sequence[str]) -> float | None:
     """A metric of one answer; None where it says nothing about the case, whatever was answered."""
-    if metric == "rouge_l":
-        return rouge_l(case.reference, answer)
-    if metric == "all_parts":
-        return float(stated(answer, headings))
-    return term_overlap(case.question, answer)
+    match metric:
+        case "rouge_l":
+            return rouge_l(case.reference, answer)
+        case "all_parts":
+            return float(stated(answer, headings))
+        case "coverage":
+            return coverage(case.reference, answer)
+        case "cohesion":
+            return cohesion(answer)
+        case _:
+            return term_overlap(case.question, answer)
 
 
-def difference(one: Measured, other: Measured) -> Interval:
-    """One minus the other over the same resampled cases."""
-    return intervals.difference((one.parts, one.wholes), (other.parts, other.wholes))
-
-
-def judge(metric: Metric, *, tuned: Interval, other: Interval) -> Outcome:
-    """Better or worse only where the intervals are apart."""
-    high, low = ("worse", "better") if metric in LOWER_IS_BETTER else ("better", "worse")
-    if tuned.above(other):
-        return high
-    return low if other.above(tuned) else "not_shown"
+def verdict(metric: Metric, against: ArmName, tuned: Measured, other: Measured) -> Verdict:
+    """Better or worse only where the interval of the paired difference leaves zero out."""
+    both = tuned.known & other.known
+    one, two = tuned.of(both), other.of(both)
+    found = intervals.difference(one, two)
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    outcome: Outcome = "not_shown"
+    if not found.low <= 0 <= found.high:
+        outcome = "better" if found.value * sign > 0 else "worse"
+    gains = [sign * (a / w - b / v) for a, w, b, v in zip(*one, *two, strict=True)]
+    wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    return Verdict(metric, against, outcome, found, Duels(wins, len(gains) - wins - losses, losses))

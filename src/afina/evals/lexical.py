@@ -1,4 +1,4 @@
-"""An answer measured by its words alone: beside a reference, beside its question, against a form. Knows no meaning."""
+"""An answer measured beside a reference, and against a form. Knows no meaning."""
 
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -6,7 +6,7 @@ from typing import Protocol, cast
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import Tokenizer
 
-from afina.evals.words import content_words, words
+from afina.evals.words import words
 
 
 class _Words(Tokenizer):
@@ -41,9 +41,3 @@ def stated(answer: str, headings: Sequence[str]) -> bool:
             return False
         rest = behind
     return not headings or bool(words(rest))
-
-
-def term_overlap(question: str, answer: str) -> float | None:
-    """The share of the question's content words that the answer takes up; None where the question has none."""
-    asked = content_words(question)
-    return len(asked & content_words(answer)) / len(asked) if asked else None
