@@ -25,9 +25,9 @@ class Paced(Reporter):
         self.pace = pace
         self.plan = plan
 
-    async def stepped(self, metrics: StepMetrics, *, epoch_ends: bool) -> None:
+    async def stepped(self, metrics: StepMetrics, *, checkpoint: bool) -> None:
         """Saving is part of a step's time. The time that passes while we are held up makes no saving due."""
-        await super().stepped(metrics, epoch_ends=epoch_ends)
+        await super().stepped(metrics, checkpoint=checkpoint)
         assert metrics.train_loss is not None
         now = time.perf_counter()
         try:

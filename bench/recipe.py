@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from afina.schemas.fine_tuning import SupervisedHyperparameters
 from afina.schemas.runs import LoraSpec, RunSpec
 from afina.training import plan
 from afina.training.plan import BaseFacts
@@ -10,6 +11,7 @@ from bench.variants import DEFAULT, Dtype, Variant
 
 SEED = 5
 RANK, ALPHA = 16, 32.0
+ASKED = SupervisedHyperparameters(n_epochs=1, batch_size=1, learning_rate_multiplier=1.0)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def recipe(folder: Path, base: Path, *, batch: int, dtype: Dtype, threads: int) 
         seed=SEED,
         n_epochs=1,
         batch_size=batch,
-        learning_rate=plan.learning_rate(1.0, facts),
+        learning_rate=plan.learning_rate(ASKED, facts),
         warmup_steps=0,
         weight_decay=0.0,
         max_grad_norm=1.0,

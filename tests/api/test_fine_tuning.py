@@ -11,27 +11,13 @@ from sqlalchemy import text
 
 from afina.api.app import create_app
 from afina.schemas.files import FileObject
-from afina.schemas.fine_tuning import JobCheckpoint
 from afina.schemas.models import Model
-from afina.store import checkpoints, events, files, jobs, models, moves, work
+from afina.store import files, jobs, models, work
 from afina.store.database import Database
-from afina.store.events import NewEvent
 
 JOBS = "/v1/fine_tuning/jobs"
 KEY = "sk-owner"
 ROW = b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}\n'
-
-
-@pytest.fixture
-def create(client: TestClient, upload: Callable[..., dict]) -> Callable[..., dict]:
-    """Create a job on a new file and return it."""
-
-    def make(**fields: object) -> dict:
-        reply = client.post(JOBS, json={"model": "afina-tiny", "training_file": upload()["id"], **fields})
-        assert reply.status_code == 200, reply.text
-        return reply.json()
-
-    return make
 
 
 def test_the_official_client_from_create_to_cancel(official: openai.OpenAI):
@@ -134,7 +120,7 @@ def test_the_method_comes_before_the_deprecated_numbers(create: Callable[..., di
             "invalid_value",
             "<= 2",
         ),
-        ({"method": {"type": "reinforcement"}}, "method.type", "invalid_value", "'supervised'"),
+        ({"method": {"type": "reinforcement"}}, "method.reinforcement", "missing_required_parameter", ""),
         ({"method": {"type": "magic"}}, "method.type", "invalid_value", "'supervised'"),
         ({"method": {}}, "method.type", "missing_required_parameter", ""),
         ({"method": {"type": "supervised", "x": 1}}, "method.x", "unknown_parameter", ""),
@@ -269,75 +255,6 @@ def test_in_production_the_demonstration_model_takes_no_other_name(
     assert production.post(JOBS, json={"model": "afina-tiny", "training_file": file}).status_code == 200
 
 
-@pytest.mark.parametrize(("status", "words"), [("succeeded", "completed"), ("failed", "failed")])
-def test_what_has_ended_cannot_be_cancelled(
-    client: TestClient, create: Callable[..., dict], database: Database, project: str, status: str, words: str
-):
-    job = create()["id"]
-    with database.scope(project) as scope:
-        if status == "succeeded":
-            moves.move(scope, job, "queued", fence=None, event="queued")
-            moves.move(scope, job, "running", fence=None, event="running")
-        done = {"fine_tuned_model": "ft:x"} if status == "succeeded" else None
-        moves.move(scope, job, status, fence=None, event="ended", changes=done)  # type: ignore[arg-type]
-    reply = client.post(f"{JOBS}/{job}/cancel")
-    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_state")
-    assert reply.json()["error"]["message"] == f"Job has already {words}."
-
-
-@pytest.mark.parametrize("rest", ["", "/events", "/checkpoints"])
-def test_an_unknown_job(client: TestClient, rest: str):
-    reply = client.get(f"{JOBS}/ftjob-nothere{rest}")
-    assert (
-        reply.status_code == 404
-        and "Could not find fine tune: ftjob-nothere" in reply.json()["error"]["message"]
-    )
-    assert client.post(f"{JOBS}/ftjob-nothere/cancel").status_code == 404
-
-
-def test_events_and_checkpoints_are_paged_newest_first(
-    client: TestClient, create: Callable[..., dict], database: Database, project: str
-):
-    job = create()["id"]
-    with database.scope(project) as scope:
-        figures = [NewEvent(f"Step {n}", data={"step": n}, step=n) for n in range(1, 31)]
-        events.append(scope, job, figures, fence=None)
-    with database.system() as system:
-        claim = work.claim(system, "me", ["validate"], lease_seconds=60)
-    assert claim
-    with database.scope(project) as scope:
-        for step in range(1, 13):
-            point = JobCheckpoint(
-                id=f"ftckpt_{step}",
-                created_at=1,
-                fine_tuned_model_checkpoint=f"ft:x:ckpt-step-{step}",
-                fine_tuning_job_id=job,
-                step_number=step,
-                metrics={"step": step, "train_loss": 0.5},
-            )
-            checkpoints.insert(scope, point, fence=claim.fence)
-    page = client.get(f"{JOBS}/{job}/events").json()
-    assert len(page["data"]) == 20 and page["has_more"] and page["data"][0]["message"] == "Step 30"
-    rest = client.get(f"{JOBS}/{job}/events?after={page['last_id']}&limit=100").json()
-    assert rest["data"][-1]["message"].startswith("Created") and rest["has_more"] is False
-    assert client.get(f"{JOBS}/{job}/events?after=string").json()["data"] == []
-    points = client.get(f"{JOBS}/{job}/checkpoints").json()
-    assert [p["step_number"] for p in points["data"]] == list(range(12, 2, -1)) and points["has_more"]
-    for path in ("", f"/{job}/events", f"/{job}/checkpoints"):
-        for limit in ("101", "abc", "-1"):
-            reply = client.get(f"{JOBS}{path}?limit={limit}")
-            assert (reply.status_code, reply.json()["error"]["param"]) == (400, "limit")
-        assert len(client.get(f"{JOBS}{path}?limit=0").json()["data"]) == 1
-
-
-def test_jobs_are_found_by_metadata(client: TestClient, create: Callable[..., dict], official: openai.OpenAI):
-    plain, one, two = create(), create(metadata={"a": "1"}), create(metadata={"a": "1", "b": "x'; --"})
-    found = official.fine_tuning.jobs.list(metadata={"a": "1"}, limit=1)
-    assert [job.id for job in found] == [two["id"], one["id"]]
-    assert [job.id for job in official.fine_tuning.jobs.list(metadata={"b": "x'; --"})] == [two["id"]]
-    assert [job["id"] for job in client.get(f"{JOBS}?metadata=null").json()["data"]] == [plain["id"]]
-
-
 def test_one_wish_is_one_job(
     client: TestClient, upload: Callable[..., dict], database: Database, project: str
 ):
@@ -367,49 +284,6 @@ def test_a_file_in_use_stays(client: TestClient, create: Callable[..., dict]):
     assert job["id"] in reply.json()["error"]["message"]
     client.post(f"{JOBS}/{job['id']}/cancel")
     assert client.delete(f"/v1/files/{job['training_file']}").status_code == 200
-
-
-def running(database, project, job_id: str) -> None:
-    """As if a worker had begun with the job."""
-    with database.scope(project) as scope:
-        for status in ("queued", "running"):
-            moves.move(scope, job_id, status, fence=None, event=status)
-
-
-def test_a_job_is_paused_by_its_run_and_resumed(official: openai.OpenAI, upload, database, project):
-    job = official.fine_tuning.jobs.create(model="afina-tiny", training_file=upload()["id"])
-    for act in (official.fine_tuning.jobs.pause, official.fine_tuning.jobs.resume):
-        with pytest.raises(openai.BadRequestError) as refused:
-            act(job.id)
-        assert refused.value.code == "invalid_state"
-    running(database, project, job.id)
-    assert official.fine_tuning.jobs.pause(job.id).status == "running"  # until its run has stopped
-    assert official.fine_tuning.jobs.pause(job.id).status == "running"
-    said = [event.message for event in official.fine_tuning.jobs.list_events(job.id)]
-    assert said.count("Pausing the job after its next step") == 1
-    assert official.fine_tuning.jobs.resume(job.id).status == "running"  # taken back in time
-    official.fine_tuning.jobs.pause(job.id)
-    with database.scope(project) as scope:
-        assert jobs.get(scope, job.id).wanted == "paused"
-        moves.move(scope, job.id, "paused", fence=None, event="paused")
-    again = official.fine_tuning.jobs.with_raw_response.pause(
-        job.id
-    )  # `paused` is in the guide, not in the type
-    assert again.http_response.json()["status"] == "paused"
-    assert official.fine_tuning.jobs.resume(job.id).status == "queued"
-    with pytest.raises(openai.BadRequestError):
-        official.fine_tuning.jobs.resume(job.id)
-    official.fine_tuning.jobs.cancel(job.id)
-    for act in (official.fine_tuning.jobs.pause, official.fine_tuning.jobs.resume):
-        with pytest.raises(openai.BadRequestError):
-            act(job.id)
-
-
-def test_a_viewer_pauses_nothing(client, new_key, project):
-    viewer = {"authorization": f"Bearer {new_key(project, 'viewer')}"}
-    for act in ("pause", "resume"):
-        assert client.post(f"/v1/fine_tuning/jobs/ftjob-x/{act}", headers=viewer).status_code == 403
-        assert client.post(f"/v1/fine_tuning/jobs/ftjob-x/{act}").status_code == 404
 
 
 @pytest.mark.parametrize(("key", "kinds"), [("", []), ("secret", ["wandb", "wandb"])])

@@ -205,3 +205,17 @@ def test_pairs_of_answers_are_checked_as_such(afina, tmp_path):
     path.write_text(path.read_text() + json.dumps({"messages": []}) + "\n")
     ran = afina("check", str(path))
     assert ran.code == 1 and "is in chat format, expected preference" in ran.out
+
+
+def test_prompts_that_wait_for_their_answer_are_those_of_reinforcement(checked):
+    rows = [{"messages": [{"role": "user", "content": f"Is {n} odd?"}], "odd": n % 2} for n in range(12)]
+    ran = checked(jsonl(rows), "--json")
+    found = json.loads(ran.out)
+    assert (ran.code, found["format"], found["examples"]) == (0, "reinforcement", 12)
+    assert found["tokens"] > 12
+
+
+def test_a_conversation_that_lacks_its_answer_is_no_prompt(checked):
+    rows = [{"messages": [{"role": "user", "content": f"Is {n} odd?"}]} for n in range(12)]
+    ran = checked(jsonl(rows))
+    assert ran.code == 1 and "must contain at least one assistant message" in ran.out

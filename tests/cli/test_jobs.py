@@ -55,6 +55,31 @@ def test_create_sends_what_was_chosen(afina, played):
     assert played.headers[-1]["idempotency-key"]
 
 
+def test_create_sends_a_grader_from_its_file(afina, played, tmp_path):
+    grader = {"type": "string_check", "name": "s", "input": "a", "reference": "b", "operation": "eq"}
+    path = tmp_path / "grader.json"
+    path.write_text(json.dumps(grader))
+    words = "--method reinforcement --compute-multiplier 0.5 --eval-interval 3 --eval-samples 4"
+    afina(
+        *("jobs", "create", "file-9", "-m", "afina-tiny", "--validation", "file-8"),
+        *("--grader", str(path), *words.split()),
+    )
+    numbers = {"compute_multiplier": 0.5, "eval_interval": 3, "eval_samples": 4}
+    assert played.bodies[0]["method"] == {
+        "type": "reinforcement",
+        "reinforcement": {"hyperparameters": numbers, "grader": grader},
+    }
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", None])
+def test_a_grader_that_cannot_be_read_is_wrong_usage(afina, tmp_path, content):
+    path = tmp_path / "grader.json"
+    if content is not None:
+        path.write_bytes(content)
+    ran = afina("jobs", "create", "f", "-m", "m", "--method", "reinforcement", "--grader", str(path))
+    assert ran.code == 2 and "cannot be read as JSON" in ran.err
+
+
 def test_metadata_that_is_no_pair_is_wrong_usage(afina):
     assert afina("jobs", "create", "file-1", "-m", "m", "--metadata", "word").code == 2
 

@@ -55,6 +55,22 @@ def test_time_left_follows_the_servers_estimate_else_the_pace(job):
     assert seconds_left(estimated, [], now=110) == 40
 
 
+def test_the_picture_of_a_job_that_tries_things_out(job, event):
+    figures = [
+        {"step": 1, "total_steps": 9, "train_mean_reward": 0.25, "full_valid_mean_reward": 0.5},
+        {"step": 2, "total_steps": 9, "train_mean_reward": 0.75},
+    ]
+    events = [event(of["step"], f"Step {of['step']}/9", of) for of in figures]
+    running = FineTuningJob.model_validate(job())
+    screen = Screen(Update(running, []))
+    screen.take(Update(running, [FineTuningJobEvent.model_validate(e) for e in events]))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(screen)
+    shown = console.export_text()
+    assert "reward 0.750   validation reward 0.500" in shown
+    assert "loss" not in shown
+
+
 def test_the_picture_of_a_running_job(job, event):
     figures = {"step": 3, "total_steps": 10, "train_loss": 2.25, "train_mean_token_accuracy": 0.5}
     events = [event(1, "Fine-tuning job started"), event(2, "Step 3/10", {**figures, "full_valid_loss": 2.5})]

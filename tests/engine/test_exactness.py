@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from afina.engine import adapters, model, train
-from afina.engine.losses import cross_entropy, preference
+from afina.engine.losses import cross_entropy, policy_gradient, preference
 from afina.engine.types import AdapterSpec, Batch, Sequence
 from tiny_families import CONFIGS
 
@@ -79,6 +79,47 @@ def test_preferences_have_the_gradients_of_their_definition(
         n.replace(".default.", "."): p.grad for n, p in network.named_parameters() if p.grad is not None
     }
     assert max(difference(p.grad, theirs[n]) for n, p in adapter.named()) < 1e-5
+
+
+@pytest.mark.parametrize("budget", [2048, 20])
+def test_policy_gradients_have_those_of_their_definition(
+    budget, base, stirred, judge, one_by_one, tmp_path, pairs
+):
+    """Group-relative policy optimisation, reply by reply; some of the replies have left the clip behind."""
+    replies = [i for i, s in enumerate(pairs.sequences) if s.parent is not None]
+    alone = [replace(s, group=replies.index(i)) if i in replies else s for i, s in enumerate(pairs.sequences)]
+    batch = replace(pairs, sequences=tuple(alone), token_budget=budget, denominator=21)
+    frozen = model.load(base("llama"))
+    adapter = stirred(frozen)
+    adapters.write(tmp_path, adapters.snapshot(adapter, state=False))
+    network = judge(base("llama"), tmp_path)
+    values = [found for found in one_by_one(network, batch) if len(found)]
+    moved = [values[k].detach() + shift for k, shift in enumerate((0.0, 0.1, -0.5, 0.5))]
+    gains = [1.0, -0.7, 0.4, -1.2]
+    losses = []
+    for found, old, gain in zip(values, moved, gains, strict=True):
+        ratio = torch.exp(found - old)
+        losses.append(-torch.min(ratio * gain, torch.clip(ratio, 0.8, 1.2) * gain).sum() / 21)
+    torch.stack(losses).sum().backward()
+    sampled = {k: tuple(old.tolist()) for k, old in enumerate(moved)}
+    loss = policy_gradient(dict(enumerate(gains)), sampled)
+    report = finish(train.forward_backward(frozen, adapter, batch, loss))
+    assert report.mean == pytest.approx(sum(found.item() for found in losses), rel=1e-5)
+    theirs = {
+        n.replace(".default.", "."): p.grad for n, p in network.named_parameters() if p.grad is not None
+    }
+    assert max(difference(p.grad, theirs[n]) for n, p in adapter.named()) < 1e-5
+
+
+def test_advantages_of_zero_have_no_gradient_at_all(base, stirred, pairs):
+    alone = [s if s.parent is None else replace(s, group=i) for i, s in enumerate(pairs.sequences)]
+    batch = replace(pairs, sequences=tuple(alone), denominator=21)
+    frozen = model.load(base("llama"))
+    adapter = stirred(frozen)
+    counts = {i: len(s.supervised) for i, s in enumerate(alone)}
+    loss = policy_gradient(dict.fromkeys(counts, 0.0), {i: (-3.0,) * count for i, count in counts.items()})
+    finish(train.forward_backward(frozen, adapter, batch, loss))
+    assert all(not p.grad.any() for _, p in adapter.named())
 
 
 @pytest.mark.parametrize("name", CONFIGS)

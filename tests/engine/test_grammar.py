@@ -243,3 +243,14 @@ async def test_a_form_that_is_stuck_ends_its_row_alone(engine: Engine):
     assert await other == await collect(engine, free)
     async with aclosing(engine.sample(None, [1], free)) as tokens:
         assert await anext(tokens)
+
+
+def test_what_is_kept_is_bounded_by_its_text(grammars: Grammars, monkeypatch: pytest.MonkeyPatch):
+    first = grammars.compiled(SHAPED)
+    assert grammars.compiled(SHAPED) is first
+    monkeypatch.setattr(grammar, "MOST_TEXT", first.size + 10)
+    other = JsonForm(json_schema={"enum": ["x" * 20]})
+    assert grammars.compiled(other).size > 10 and list(grammars.kept.values()) == [grammars.compiled(other)]
+    assert grammars.compiled(SHAPED) is not first
+    monkeypatch.setattr(grammar, "MOST_TEXT", first.size - 1)
+    assert grammars.compiled(JsonForm(json_schema={**SHAPE, "title": "t"})) and not grammars.kept

@@ -274,3 +274,58 @@ async def test_extreme_temperatures_are_the_limits(engine, temperature):
     tokens = ids(await collect(engine, None, PROMPTS[0], params))
     greedy = ids(await collect(engine, None, PROMPTS[0], SamplingParams(max_tokens=10, temperature=0)))
     assert (tokens == greedy) == (temperature < 1)
+
+
+async def test_rollouts_are_what_their_samples_would_be_alone(engine):
+    """Four replies to each of two prompts, one longer than a block of the cache and one within it."""
+    asked = [(p, k) for p in (PROMPTS[3], PROMPTS[0]) for k in range(4)]
+    params = [SamplingParams(max_tokens=12, seed=k) for _, k in asked]
+    made = await engine.rollouts(None, [p for p, _ in asked], params)
+    alone = [await collect(engine, None, p, how) for (p, _), how in zip(asked, params, strict=True)]
+    assert [ids(of) for of in made] == [ids(of) for of in alone]
+    assert len({tuple(ids(of)) for of in made}) > 2
+    for of, one in zip(made, alone, strict=True):
+        assert [t.logprob for t in of] == pytest.approx([t.logprob for t in one], abs=1e-5)
+        assert of[-1].finish == "length"
+
+
+async def test_the_prompt_of_a_group_is_computed_once(engine, monkeypatch):
+    seen: list[int] = []
+    hidden = model.Model.hidden
+
+    def counted(self, ids, *others, **named):
+        seen.append(len(ids))
+        return hidden(self, ids, *others, **named)
+
+    monkeypatch.setattr(model.Model, "hidden", counted)
+    params = [SamplingParams(max_tokens=3, seed=k) for k in range(8)]
+    await engine.rollouts(None, [PROMPTS[3]] * 8, params)
+    assert seen == [len(PROMPTS[3]), 8, 8]
+
+
+async def test_more_rollouts_than_places_come_one_after_the_other(engine):
+    params = [SamplingParams(max_tokens=3, seed=k) for k in range(150)]
+    made = await engine.rollouts(None, [PROMPTS[0]] * 150, params)
+    assert all(len(of) == 3 for of in made)
+    assert engine.rows == 0
+
+
+async def test_rollouts_that_cannot_be_sampled_are_refused_together(engine):
+    with pytest.raises(InvalidRequest):
+        await engine.rollouts(None, [PROMPTS[0], []], [GREEDY, GREEDY])
+    assert engine.rows == 0
+
+
+async def test_the_sampler_and_the_trainer_agree_on_what_a_token_is_worth(engine):
+    """The ratio of policy gradients is one where they do."""
+    await engine.create_adapter("a", AdapterSpec(rank=4, seed=1))
+    whole = Batch((Sequence(tuple(PROMPTS[1]), (1.0,) * len(PROMPTS[1])),))
+    await engine.forward_backward("a", whole, losses.cross_entropy)
+    await engine.optim_step("a", AdamW(lr=0.05))
+    params = [SamplingParams(max_tokens=10, seed=k) for k in range(4)]
+    made = await engine.rollouts("a", [PROMPTS[3]] * 4, params)
+    sequences = [Sequence(tuple(PROMPTS[3]), (0.0,) * len(PROMPTS[3]))]
+    sequences += [Sequence(tuple(ids(of)), (1.0,) * len(of), 0, group=k) for k, of in enumerate(made)]
+    scored = (await engine.logprobs("a", sequences))[1:]
+    for of, found in zip(made, scored, strict=True):
+        assert [t.logprob for t in of] == pytest.approx(list(found.values), abs=1e-4)

@@ -8,16 +8,18 @@ import pytest
 
 import tiny_base
 from afina.data import tokens
-from afina.data.render import Rendered
+from afina.data.render import Rendered, Renderer
 from afina.data.tokens import TokenFile
 from afina.engine.engine import Engine
 from afina.engine.fake import FakeEngine
+from afina.engine.grammar import Grammars
 from afina.engine.types import AdapterSpec
-from afina.host.runs import METHODS
+from afina.host.runs import Runs
 from afina.schemas.fine_tuning import StepMetrics
 from afina.schemas.runs import LoraSpec, RunEvent, RunSpec, Stepped, run_event
 from afina.training import resume_points
 from afina.training.reporter import Reporter, RunStopped
+from afina.training.rollouts import Speech
 
 NewSpec = Callable[..., RunSpec]
 NewTokens = Callable[..., TokenFile]
@@ -83,6 +85,7 @@ class Runner:
     """Runs the method as a host does."""
 
     engine: Engine | FakeEngine
+    speech: Speech
 
     async def __call__(self, spec: RunSpec, *, stop_behind: int | None = None) -> None:
         """From its beginning or resume point to its end, or to the step behind which it is told to stop."""
@@ -92,7 +95,7 @@ class Runner:
         step = resume_points.read_seal(Path(spec.resume)).step if spec.resume else 0
         reporter = Stopping(spec, self.engine, step=step, stop_behind=stop_behind)
         try:
-            await METHODS[spec.method](spec, self.engine, reporter)
+            await Runs(self.engine, self.speech).method(spec, reporter)
         except RunStopped:
             pass
         finally:
@@ -107,14 +110,21 @@ class Stopping(Reporter):
         super().__init__(spec, engine, step=step)
         self.stop_behind = stop_behind
 
-    async def stepped(self, metrics: StepMetrics, *, epoch_ends: bool) -> None:
+    async def stepped(self, metrics: StepMetrics, *, checkpoint: bool) -> None:
         self.stopping = metrics.step == self.stop_behind
-        await super().stepped(metrics, epoch_ends=epoch_ends)
+        await super().stepped(metrics, checkpoint=checkpoint)
+
+
+@pytest.fixture(scope="session")
+def speech(base: Path) -> Speech:
+    renderer = Renderer(base)
+    grammars = Grammars(base / "tokenizer.json", vocab_size=tiny_base.VOCABULARY, stop_ids=renderer.stop_ids)
+    return Speech(renderer, grammars)
 
 
 @pytest.fixture
-def run() -> Runner:
-    return Runner(FakeEngine())
+def run(speech: Speech) -> Runner:
+    return Runner(FakeEngine(), speech)
 
 
 @pytest.fixture

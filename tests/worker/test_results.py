@@ -9,6 +9,13 @@ def table(*metrics):
     return base64.b64decode(result_file(metrics), validate=True).decode()
 
 
+def test_a_job_that_tries_things_out_has_rewards():
+    assert table(
+        {"step": 1, "total_steps": 2, "train_mean_reward": 0.5, "scores": {"graders": []}},
+        {"step": 2, "train_mean_reward": -1, "full_valid_mean_reward": 0.25},
+    ) == ("step,train_mean_reward,full_valid_mean_reward\n1,0.50000,\n2,-1.00000,0.25000\n")
+
+
 def test_one_row_a_step_with_five_decimals_and_empty_cells():
     assert table(
         {"step": 1, "total_steps": 3, "train_loss": 1.523471, "train_mean_token_accuracy": 0.0},

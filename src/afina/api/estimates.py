@@ -10,7 +10,7 @@ from typing import Annotated
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends
 
-from afina.api import prices
+from afina.api import list_prices
 from afina.api.auth import Member
 from afina.api.body import Body, json_body
 from afina.api.new_job import find_model, new_job
@@ -18,6 +18,7 @@ from afina.api.rooms import InRooms, Rooms
 from afina.blobs import room
 from afina.data.report import FileKind
 from afina.data.tokens import TokenStats
+from afina.errors import InvalidRequest
 from afina.schemas.estimates import Estimate
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import CreateJob, FineTuningJob
@@ -45,6 +46,9 @@ async def create(
 def estimate(rooms: Rooms, project_id: str, request: CreateJob) -> Estimate:
     """The job's numbers, by the functions that its worker would use."""
     production = rooms.settings.environment == "production"
+    if request.method is not None and request.method.grader is not None:
+        message = "Reinforcement cannot be estimated: how much it writes depends on what it learns."
+        raise InvalidRequest(message, param="method", code="invalid_value")
     with rooms.database.read(project_id) as scope:
         target = find_model(scope, request.model, production=production)
         job = new_job(scope, request, target)
@@ -84,7 +88,7 @@ def described(
     numbers = plan.resolve(job.method.hyperparameters, data, base.facts)
     n_epochs, batch_size, _ = plan.resolved(numbers)
     tokens = n_epochs * data.tokens
-    price = prices.of(asked)
+    price = list_prices.of(asked)
     return Estimate(
         model=job.model,
         examples=data.examples,
@@ -96,7 +100,7 @@ def described(
         trained_tokens=tokens,
         seconds=expected(tokens, timed),
         finished_jobs=len(timed),
-        openai_usd=prices.usd(tokens, price) if price else None,
+        openai_usd=list_prices.usd(tokens, price) if price else None,
         openai=price,
     )
 

@@ -10,7 +10,8 @@ from afina.api.attempts import Again
 from afina.api.auth import Caller, Member, Viewer
 from afina.api.body import Body, json_body
 from afina.api.new_job import find_model, new_job, warnings
-from afina.api.queries import After, WithMetadata, limited
+from afina.api.queries import After, Limit, WithMetadata, limited
+from afina.api.reinforcement import admit
 from afina.api.rooms import InRooms
 from afina.errors import InvalidRequest
 from afina.schemas.fine_tuning import CreateJob, FineTuningJob, JobCheckpoint, JobEvent
@@ -34,6 +35,7 @@ def create(
     body: Annotated[Body[CreateJob], Depends(json_body(CreateJob))],
 ) -> FineTuningJob:
     """Write down what is wanted: the job, its first event and the work, in one transaction."""
+    admit(body.value, caller, rooms)
     production = rooms.settings.environment == "production"
     reported = bool(rooms.settings.wandb_api_key)
 
@@ -64,7 +66,7 @@ def page(
     *,
     caller: Viewer,
     rooms: InRooms,
-    limit: Annotated[int, Depends(limited(20, 100))],
+    limit: Limit,
     metadata: WithMetadata,
     after: After = None,
 ) -> Page[FineTuningJob]:
@@ -131,7 +133,7 @@ def page_events(
     job_id: str,
     caller: Viewer,
     rooms: InRooms,
-    limit: Annotated[int, Depends(limited(20, 100))],
+    limit: Limit,
     after: After = None,
 ) -> Page[JobEvent]:
     """A job's history, newest first."""

@@ -11,8 +11,8 @@ from afina.schemas.fine_tuning import (
     FineTuningJob,
     Hyperparameters,
     JobDetails,
-    SupervisedHyperparameters,
-    method_of,
+    SupervisedMethod,
+    with_numbers,
 )
 from afina.schemas.models import Model
 from afina.serving.names import Target, target_of
@@ -20,6 +20,7 @@ from afina.store import clock, files, jobs, models
 from afina.store.scope import Scope
 
 SEEDS = 2**31
+SUPERVISED = SupervisedMethod(type="supervised")
 
 
 def new_job(scope: Scope, request: CreateJob, target: Target) -> FineTuningJob:
@@ -40,7 +41,7 @@ def new_job(scope: Scope, request: CreateJob, target: Target) -> FineTuningJob:
         validation_file=request.validation_file,
         seed=secrets.randbelow(SEEDS) if request.seed is None else request.seed,
         hyperparameters=numbers.common,
-        method=method_of(numbers),
+        method=with_numbers(request.method or SUPERVISED, numbers),
         integrations=integrations or None,
         metadata=request.metadata,
         user_provided_suffix=request.suffix,
@@ -77,15 +78,18 @@ def check_file(scope: Scope, file_id: str, *, param: str, now: int) -> None:
 def hyperparameters(request: CreateJob) -> Hyperparameters:
     """The method's numbers; the deprecated ones at the top fill what it leaves open."""
     old = request.hyperparameters.model_dump(exclude_unset=True) if request.hyperparameters else {}
-    asked = request.method.hyperparameters if request.method else SupervisedHyperparameters()
+    asked = (request.method or SUPERVISED).hyperparameters
     return type(asked).model_validate(old | asked.model_dump(exclude_unset=True))
 
 
 def details(scope: Scope, request: CreateJob, target: Target) -> JobDetails:
     """`job.afina` as it was asked for; a job that continues a tuned model keeps the shape of its adapter."""
     asked = request.afina
+    said = JobDetails(
+        adapter=asked.adapter, max_length=asked.max_length, max_completion_tokens=asked.max_completion_tokens
+    )
     if target.tuned is None:
-        return JobDetails(adapter=asked.adapter, max_length=asked.max_length)
+        return said
     adapter = adapter_of(scope, target.tuned) or asked.adapter
     if "adapter" in asked.model_fields_set and asked.adapter != adapter:
         raise InvalidRequest(
@@ -93,7 +97,7 @@ def details(scope: Scope, request: CreateJob, target: Target) -> JobDetails:
             param="afina.adapter",
             code="invalid_value",
         )
-    return JobDetails(adapter=adapter, max_length=asked.max_length, start=target.tuned.id)
+    return said.model_copy(update={"adapter": adapter, "start": target.tuned.id})
 
 
 def adapter_of(scope: Scope, tuned: Model) -> Adapter | None:

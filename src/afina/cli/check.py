@@ -61,15 +61,19 @@ def check(
 
 
 def format_of(path: Path) -> "Format":
-    """What the first row looks like: a conversation, or a pair of answers to choose between."""
-    from afina.data import preference_format
+    """What the first row looks like: a conversation, a pair of answers, or a prompt with something for a grader."""
+    from afina.data import preference_format, reinforcement_format
     from afina.data.jsonl import Line, read_lines
 
     if not path.is_file():
         return "chat"
     with path.open("rb") as file:
         first = next(iter(read_lines([file.read(SAMPLE_BYTES)])), None)
-    return "preference" if isinstance(first, Line) and preference_format.resembles(first.value) else "chat"
+    if not isinstance(first, Line):
+        return "chat"
+    if preference_format.resembles(first.value):
+        return "preference"
+    return "reinforcement" if reinforcement_format.is_graded(first.value) else "chat"
 
 
 def examine(path: Path, kind: "FileKind", format: "Format") -> "Report":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic_core import from_json
 from rich.markup import escape
 
 from afina.cli.client import connected
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from openai import OpenAI
     from openai._types import RequestOptions
     from openai.types.fine_tuning import FineTuningJob
+    from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 
 app = typer.Typer(help="Create, watch and cancel fine-tuning jobs.", no_args_is_help=True)
 
@@ -39,10 +41,11 @@ Pair = Annotated[list[str] | None, typer.Option(help="name=value, as often as ne
 
 
 class Method(StrEnum):
-    """What a model learns from: conversations, or pairs of a preferred answer and another."""
+    """What a model learns from: conversations, pairs of a preferred answer and another, or what a grader rewards."""
 
     supervised = "supervised"
     dpo = "dpo"
+    reinforcement = "reinforcement"
 
 
 @app.command("create")
@@ -57,6 +60,10 @@ def create_job(
     learning_rate_multiplier: Annotated[float | None, typer.Option(help="Times the base's own rate.")] = None,
     method: Annotated[Method, typer.Option(help="How to tune.")] = Method.supervised,
     beta: Annotated[float | None, typer.Option(help="With dpo: above 0 to 2, high stays close.")] = None,
+    grader: Annotated[Path | None, typer.Option(help="With reinforcement: a file with its JSON.")] = None,
+    compute_multiplier: Annotated[float | None, typer.Option(help="How much reinforcement tries.")] = None,
+    eval_interval: Annotated[int | None, typer.Option(help="Steps between two looks at validation.")] = None,
+    eval_samples: Annotated[int | None, typer.Option(help="Replies to each validation prompt.")] = None,
     seed: Annotated[int | None, typer.Option(help="Random, if not given.")] = None,
     rank: Annotated[int | None, typer.Option(help="The rank of the adapter.")] = None,
     metadata: Pair = None,
@@ -69,13 +76,17 @@ def create_job(
         "batch_size": batch_size,
         "learning_rate_multiplier": learning_rate_multiplier,
         "beta": beta,
+        "compute_multiplier": compute_multiplier,
+        "eval_interval": eval_interval,
+        "eval_samples": eval_samples,
     }
+    settings: dict[str, object] = {"hyperparameters": given(chosen), "grader": grader and json_of(grader)}
     body: dict[str, object] = {
         "model": model,
         "suffix": suffix,
         "seed": seed,
         "metadata": named(metadata) or None,
-        "method": {"type": method.value, method.value: {"hyperparameters": given(chosen)}},
+        "method": {"type": method.value, method.value: given(settings)},
         "afina": None if rank is None else {"adapter": {"rank": rank}},
     }
     with connected() as client:
@@ -93,6 +104,14 @@ def create_job(
 def given(values: Mapping[str, object]) -> dict[str, object]:
     """Without what was not said: the server's defaults are the server's business."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def json_of(path: Path) -> object:
+    """What a file of JSON holds."""
+    try:
+        return from_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{path} cannot be read as JSON: {error}") from None
 
 
 def named(pairs: Sequence[str] | None) -> dict[str, str]:
@@ -192,14 +211,16 @@ def job_checkpoints(job_id: JobId, json: Json = False) -> None:
         for point in found:
             emit(point.to_dict())
         return
-    rows = (
-        (str(p.step_number), p.fine_tuned_model_checkpoint, figure(p.metrics.full_valid_loss)) for p in found
-    )
-    show_table(("STEP", "MODEL", "VALIDATION LOSS"), rows)
+    rows = ((str(p.step_number), p.fine_tuned_model_checkpoint, figure(p)) for p in found)
+    rewarded = any("full_valid_mean_reward" in p.metrics.model_dump() for p in found)
+    show_table(("STEP", "MODEL", "VALIDATION REWARD" if rewarded else "VALIDATION LOSS"), rows)
 
 
-def figure(value: float | None) -> str:
-    """A loss, where there is one."""
+def figure(point: "FineTuningJobCheckpoint") -> str:
+    """What a checkpoint has lost or earned on the validation file, where there is something."""
+    metrics = point.metrics.model_dump()
+    known = (metrics.get(key) for key in ("full_valid_loss", "full_valid_mean_reward"))
+    value = next((value for value in known if value is not None), None)
     return "" if value is None else f"{value:.3f}"
 
 

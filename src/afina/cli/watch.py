@@ -35,6 +35,8 @@ class Step:
     train_loss: float | None
     accuracy: float | None
     valid_loss: float | None
+    reward: float | None = None
+    valid_reward: float | None = None
 
 
 def step_of(event: "FineTuningJobEvent") -> Step | None:
@@ -50,6 +52,8 @@ def step_of(event: "FineTuningJobEvent") -> Step | None:
         train_loss=figures.get("train_loss"),
         accuracy=figures.get("train_mean_token_accuracy"),
         valid_loss=figures.get("full_valid_loss", figures.get("valid_loss")),
+        reward=figures.get("train_mean_reward"),
+        valid_reward=figures.get("full_valid_mean_reward"),
     )
 
 
@@ -82,7 +86,8 @@ class Screen:
         job = self.update.job
         colour = COLOURS.get(job.status, "white")
         title = Text.from_markup(f"[bold]{job.id}[/]  [{colour}]{_(job.status)}[/]  {escape(job.model)}")
-        curve = draw([step.train_loss for step in self.steps if step.train_loss is not None])
+        learnt = (step.reward if step.train_loss is None else step.train_loss for step in self.steps)
+        curve = draw([value for value in learnt if value is not None])
         parts: list[RenderableType] = [title, Text(self.said, style="dim")]
         if self.steps:
             parts += [self.bar(self.steps[-1]), self.figures(self.steps[-1])]
@@ -105,8 +110,15 @@ class Screen:
 
     def figures(self, last: Step) -> RenderableType:
         """The newest of each figure."""
-        valid = next((step.valid_loss for step in reversed(self.steps) if step.valid_loss is not None), None)
-        named = (("loss", last.train_loss), ("token accuracy", last.accuracy), ("validation loss", valid))
+        losses = [step.valid_loss for step in self.steps if step.valid_loss is not None]
+        rewards = [step.valid_reward for step in self.steps if step.valid_reward is not None]
+        named = (
+            ("loss", last.train_loss),
+            ("token accuracy", last.accuracy),
+            ("validation loss", losses[-1] if losses else None),
+            ("reward", last.reward),
+            ("validation reward", rewards[-1] if rewards else None),
+        )
         return Text(
             "   ".join(f"{_(name)} {decimal(f'{value:.3f}')}" for name, value in named if value is not None)
         )

@@ -1,10 +1,10 @@
 """From the lines of a checked file to rows of training; the last place where an example has a number."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from afina.data import preference_format
+from afina.data import preference_format, reinforcement_format
 from afina.data.jsonl import Line
-from afina.data.messages import conversation
+from afina.data.messages import Conversation, conversation
 from afina.data.render import Rendered, Renderer
 from afina.data.report import FileKind, Format, Notice, Problem, format_error
 from afina.data.strict_json import JsonObject
@@ -20,9 +20,9 @@ def rendered(
 ) -> Iterator[list[Rendered]]:
     """The rows of each example, in the file's order; `DataError` names one that cannot be rendered.
 
-    A preference has three: its prompt, and what either answer adds to it.
+    A preference has three: its prompt, and what either answer adds to it. What reinforcement tries out is a prompt.
     """
-    rows_of = _chat if format == "chat" else _preference
+    rows_of = _ROWS[format]
     for line in lines:
         if isinstance(line, Problem):
             raise format_error(file, line)
@@ -42,11 +42,8 @@ def _chat(row: JsonObject, renderer: Renderer) -> list[Rendered]:
 
 def _preference(row: JsonObject, renderer: Renderer) -> list[Rendered]:
     talk, *answered = preference_format.conversations(row)
-    try:
-        prompt = renderer.prompt(talk.messages, talk.tools)
-    except InvalidRequest as error:
-        raise DataError(error.message, cure="choose another base model or rewrite the example") from None
-    rows = [Rendered(prompt, [0] * len(prompt))]
+    rows = [_prompt(talk, renderer)]
+    prompt = rows[0].ids
     for answer in answered:
         whole = renderer.example(answer.messages, answer.tools)
         if len(whole) != 1 or whole[0].ids[: len(prompt)] != prompt:
@@ -56,3 +53,23 @@ def _preference(row: JsonObject, renderer: Renderer) -> list[Rendered]:
             )
         rows.append(Rendered(whole[0].ids[len(prompt) :], whole[0].weights[len(prompt) :]))
     return rows
+
+
+def _reinforcement(row: JsonObject, renderer: Renderer) -> list[Rendered]:
+    return [_prompt(reinforcement_format.prompt(row), renderer)]
+
+
+def _prompt(talk: Conversation, renderer: Renderer) -> Rendered:
+    """What an answer follows, of which nothing is trained."""
+    try:
+        ids = renderer.prompt(talk.messages, talk.tools)
+    except InvalidRequest as error:
+        raise DataError(error.message, cure="choose another base model or rewrite the example") from None
+    return Rendered(ids, [0] * len(ids))
+
+
+_ROWS: Mapping[Format, Callable[[JsonObject, Renderer], list[Rendered]]] = {
+    "chat": _chat,
+    "preference": _preference,
+    "reinforcement": _reinforcement,
+}

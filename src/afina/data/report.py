@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from afina.errors import DataError
 
 FileKind = Literal["training", "validation"]
-Format = Literal["chat", "preference"]
+Format = Literal["chat", "preference", "reinforcement"]
 MAX_KEPT = 20
 MIN_EXAMPLES: Mapping[FileKind, int] = {"training": 10, "validation": 1}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from afina.data.strict_json import JsonObject, JsonValue
+from afina.errors import DataError
 
 # Unicode sets these aside for a program's internal use; no interchanged text holds them.
 _NONCHARACTERS = tuple(map(chr, range(0xFDD0, 0xFDF0)))
@@ -15,6 +16,17 @@ _REPLACEMENT = "\ufffd"
 _SEPARATOR = "<|endoftext|>"  # between documents, for those tokenizers that put nothing before a text
 _RAW_BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # what SentencePiece writes for a byte that is no piece
 _MAX_PENDING = 3  # An unfinished character lacks at least one of at most four bytes.
+
+
+def encoded(tokenizer: Tokenizer, text: str, *, special: bool) -> list[int]:
+    """The ids of a text, with or without what the tokenizer puts around it; DataError where it has none."""
+    try:
+        return tokenizer.encode(text, add_special_tokens=special).ids
+    except Exception as error:  # tokenizers raises nothing narrower
+        if type(error) is not Exception:
+            raise
+        message = "This model's tokenizer cannot read a part of the text; leave out unusual characters."
+        raise DataError(message, code="text_not_readable") from None
 
 
 class TextTokenizer:
@@ -107,7 +119,7 @@ class TextTokenizer:
         return self._tokenizer.decode(list(ids), skip_special_tokens=skip_special)
 
     def _plain(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        return encoded(self._tokenizer, text, special=False)
 
     def _inner(self, text: str) -> list[int]:
         """Encoded behind a newline, which is taken off again together with the space."""

@@ -3,7 +3,7 @@
 import json
 import os
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -84,15 +84,17 @@ def write(
     """Writes the rows of examples in their order, each cut at its end to `max_length` tokens.
 
     The file is there whole or not at all. Raises `DataError` where truncation leaves nothing of what the
-    assistant says in an example, or in one of the answers of a preference.
+    assistant says in an example, or in one of the answers of a preference; or no room behind a prompt.
     """
-    cut = _cut_chat if format == "chat" else _cut_preference
+    cut = _CUTS[format]
     ids, weights, offsets = array("i"), array("B"), array("q", [0])
     count = truncated = 0
     for count, rows in enumerate(examples, 1):
         kept = cut(rows, max_length)
         if not kept:
-            raise _nothing_left(count, max_length, file)
+            raise (
+                _no_room(count, max_length, file) if cut is _whole else _nothing_left(count, max_length, file)
+            )
         for row in kept:
             ids.extend(row.ids)
             weights.extend(row.weights)
@@ -127,6 +129,24 @@ def _cut_preference(rows: Sequence[Rendered], max_length: int) -> list[Rendered]
     room = max(0, max_length - len(prompt.ids))
     cut = [Rendered(row.ids[:room], row.weights[:room]) for row in answers]
     return [prompt, *cut] if all(any(row.weights) for row in cut) else []
+
+
+def _whole(rows: Sequence[Rendered], max_length: int) -> list[Rendered]:
+    """A prompt is not cut: its end is where the answer begins."""
+    return [row for row in rows if len(row.ids) < max_length]
+
+
+_CUTS: Mapping[Format, Callable[[Sequence[Rendered], int], list[Rendered]]] = {
+    "chat": _cut_chat,
+    "preference": _cut_preference,
+    "reinforcement": _whole,
+}
+
+
+def _no_room(example: int, max_length: int, file: FileKind) -> DataError:
+    message = f"Example {example}: its prompt leaves no room for an answer within {max_length} tokens"
+    problem = Problem(line=example, field="messages", message=message, cure="shorten the messages")
+    return format_error(file, problem)
 
 
 def _nothing_left(example: int, max_length: int, file: FileKind) -> DataError:

@@ -3,10 +3,10 @@
 A format is one module with `NAME`, `resembles(row)` and `check(row)`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from afina.data import chat_format, preference_format
+from afina.data import chat_format, preference_format, reinforcement_format
 from afina.data.faults import Fault
 from afina.data.jsonl import Line
 from afina.data.messages import Conversation, conversation
@@ -14,21 +14,27 @@ from afina.data.render import Renderer
 from afina.data.report import MAX_KEPT, FileKind, Format, Notice, Problem, Report, Statistics
 from afina.data.strict_json import JsonObject, objects
 
-FORMATS = {"chat": chat_format, "preference": preference_format}
-TRAINED_BY = {"chat": "supervised", "preference": "dpo"}
+FORMATS = {
+    "chat": chat_format,
+    "preference": preference_format,
+    "reinforcement": reinforcement_format,
+}
+TRAINED_BY = {"chat": "supervised", "preference": "dpo", "reinforcement": "reinforcement"}
 
 
 @dataclass(frozen=True)
 class Rules:
     """What a file is checked for; with a renderer, also whether its texts spell the base's control tokens.
 
-    Of the problems, and of the notices, the first `kept` are reported one by one.
+    `also` finds what else is wrong with a row, which it gets with its number. Of the problems, and of the notices,
+    the first `kept` are reported one by one.
     """
 
     file: FileKind = "training"
     renderer: Renderer | None = None
     kept: int = MAX_KEPT
     format: Format = "chat"
+    also: Callable[[JsonObject, int], Iterable[Fault]] = lambda row, number: ()
 
 
 @dataclass
@@ -61,6 +67,7 @@ def validate(lines: Iterable[Line | Problem | Notice], rules: Rules) -> Report:
             continue
         n_examples += 1
         faults = list(_faults(line.value, rules.format))
+        faults += rules.also(line.value, line.number) if not faults else ()
         for fault in faults:
             tally.add(_finding(fault, line.number))
         if all(fault.warning for fault in faults):
@@ -100,7 +107,13 @@ def _faults(row: JsonObject, wanted: Format) -> Iterator[Fault]:
 
 def _conversations(row: JsonObject, format: Format) -> Sequence[Conversation]:
     """What one checked row says: a conversation, or one for each answer."""
-    return [conversation(row)] if format == "chat" else preference_format.conversations(row)[1:]
+    match format:
+        case "preference":
+            return preference_format.conversations(row)[1:]
+        case "reinforcement":
+            return [reinforcement_format.prompt(row)]
+        case "chat":
+            return [conversation(row)]
 
 
 def _finding(fault: Fault, line: int) -> Problem | Notice:

@@ -28,6 +28,14 @@ class Cache:
         self.lengths.append(length)
         return len(self.lengths) - 1
 
+    def fork(self, slot: int) -> int:
+        """A new slot that holds what this one does."""
+        length = self.lengths[slot]
+        new = self.take(length)
+        for slab in self.slabs.values():
+            slab[:, new, :, :length] = slab[:, slot, :, :length]
+        return new
+
     def extend(self) -> None:
         """Room for one more token in every slot."""
         self._reserve(len(self.lengths), max(self.lengths) + 1)

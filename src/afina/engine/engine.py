@@ -1,4 +1,4 @@
-"""One frozen base model and any number of adapters behind seven verbs; token ids in, token ids out."""
+"""One frozen base model and any number of adapters behind eight verbs; token ids in, token ids out."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -156,6 +156,40 @@ class Engine:
                     return
         finally:
             row.dropped = True
+
+    async def rollouts(
+        self, adapter: str | None, prompts: list[list[int]], params: list[SamplingParams]
+    ) -> list[list[Token]]:
+        """Continue prompts to their ends, each with its parameters; they begin together, and equal ones as one.
+
+        Being cancelled frees all their places.
+        """
+        held = None if adapter is None else self._adapter(adapter)
+        loop, ended = asyncio.get_running_loop(), asyncio.Queue[Token | Exception]()
+        made: list[list[Token]] = [[] for _ in prompts]
+
+        def into(tokens: list[Token]) -> Callable[[Token | Exception], None]:
+            def deliver(item: Token | Exception) -> None:
+                if isinstance(item, Token):
+                    tokens.append(item)
+                if isinstance(item, Exception) or item.finish is not None:
+                    with suppress(RuntimeError):  # The loop is closed: nobody listens any more.
+                        loop.call_soon_threadsafe(ended.put_nowait, item)
+
+            return deliver
+
+        asked = zip(prompts, params, made, strict=True)
+        rows = [Row(held, list(prompt), how, into(tokens)) for prompt, how, tokens in asked]
+        try:
+            self._sampler.add(*rows)
+            self._scheduler.wake()
+            for _ in rows:
+                if isinstance(item := await ended.get(), Exception):
+                    raise item
+            return made
+        finally:
+            for row in rows:
+                row.dropped = True
 
     async def save(self, adapter: str, path: Path, state: bool = False) -> None:
         """Write a PEFT folder, durably; with `state` also what training needs to go on bit by bit."""

@@ -130,6 +130,13 @@ class FakeEngine:
         finally:
             self.rows -= 1
 
+    async def rollouts(
+        self, adapter: str | None, prompts: list[list[int]], params: list[SamplingParams]
+    ) -> list[list[Token]]:
+        """All samples, one after the other."""
+        asked = zip(prompts, params, strict=True)
+        return [[token async for token in self.sample(adapter, *one)] for one in asked]
+
     async def save(self, adapter: str, path: Path, state: bool = False) -> None:
         """The files of a PEFT folder, holding JSON that `create_adapter` reads again."""
         self.calls.append(("save", adapter))

@@ -16,7 +16,10 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 from afina.errors import FormTooComplex
 from afina.schemas.structure import EitherForm, Form, JsonForm, Tag, TagsForm, TriggeredForm
 
-MOST = 64  # compiled grammars kept; the least recently used goes first
+# Compiled grammars kept; the least recently used goes first. One takes about 25 times its text (measured on schemas of
+# 5 to 200 KB): so they take some 50 MB in all.
+MOST = 64
+MOST_TEXT = 2 * 2**20
 # White space as people and programs write JSON: none, a space, or a line with its indent. It has to end: a weak
 # model would fill its whole reply with it.
 WHITESPACE = r" |\n {0,16}"
@@ -34,10 +37,11 @@ OPENING = b'{"'  # as far as `fault` tries a grammar: behind it stand the names 
 
 
 class Grammar:
-    """A form, compiled; any number of replies follow it at once."""
+    """A form, compiled from a text of this `size`; any number of replies follow it at once."""
 
-    def __init__(self, matcher: LLMatcher):
+    def __init__(self, matcher: LLMatcher, size: int):
         self.matcher = matcher
+        self.size = size
 
     def start(self) -> "Matcher":
         """The form at the beginning of a reply."""
@@ -85,14 +89,16 @@ class Grammars:
                 self.kept.move_to_end(key)
                 return self.kept[key]
             tokenizer = self.read()
-        matcher = LLMatcher(tokenizer, written(form, self.tokens), log_level=0, limits=LIMITS)
+        text = written(form, self.tokens)
+        matcher = LLMatcher(tokenizer, text, log_level=0, limits=LIMITS)
         if matcher.is_error():
             raise FormTooComplex("The form of the reply cannot be compiled.")
+        grammar = Grammar(matcher, len(text))
         with self.lock:
-            self.kept[key] = Grammar(matcher)
-            while len(self.kept) > MOST:
+            self.kept[key] = grammar
+            while len(self.kept) > MOST or sum(kept.size for kept in self.kept.values()) > MOST_TEXT:
                 self.kept.popitem(last=False)
-            return self.kept[key]
+        return grammar
 
     def read(self) -> LLTokenizer:
         """The tokenizer as llguidance sees it, with the names of its ids that stand for a tag."""

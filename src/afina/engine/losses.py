@@ -47,5 +47,27 @@ def preference(beta: float, references: Mapping[int, tuple[float, float]]) -> Lo
     return loss
 
 
+def policy_gradient(
+    advantages: Mapping[int, float], sampled: Mapping[int, tuple[float, ...]], *, clip: float = 0.2
+) -> Loss:
+    """Group-relative policy optimisation: what has an advantage is made likelier, and what has a disadvantage less so.
+
+    Each reply is a group of its own, by which `advantages` has its advantage and `sampled` the log-probabilities that
+    its tokens were drawn with. A token that has already moved by more than `clip` that way pulls no further.
+    Source: Shao et al. 2024, "DeepSeekMath", equation 3, without its penalty.
+    """
+
+    def loss(logprobs: list[Tensor], sequences: list[Sequence]) -> Tensor:
+        losses: list[Tensor] = []
+        for values, sequence in zip(logprobs, sequences, strict=True):
+            assert sequence.group is not None, "a reply is a group of one"
+            ratio = (values - values.new_tensor(sampled[sequence.group])).exp()
+            gain = advantages[sequence.group]
+            losses.append(-(ratio * gain).minimum(ratio.clamp(1 - clip, 1 + clip) * gain).sum())
+        return sum(losses[1:], start=losses[0])
+
+    return loss
+
+
 def _weights(sequence: Sequence) -> list[float]:
     return [sequence.weights[i] for i in sequence.supervised]

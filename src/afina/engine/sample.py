@@ -23,6 +23,7 @@ MAX_ROWS = 64
 # Prompts are computed together up to so many tokens, so that nobody waits long for the next token.
 PROMPT_TOKENS = 1024
 NOT_FINITE = "The adapter's outputs are not finite; it cannot be sampled."
+Prompt = tuple[int, tuple[int, ...]]  # an adapter and the ids that it continues
 STUCK = "The form that the reply is held to has grown too complex; simplify its schema."
 
 
@@ -56,6 +57,11 @@ class Row:
         return 0 if self.adapter is None else self.adapter.steps
 
     @property
+    def key(self) -> Prompt:
+        """What its next logits depend on before it has made a token."""
+        return id(self.adapter), tuple(self.prompt)
+
+    @property
     def place(self) -> Place:
         """Where it stands."""
         allowed = None if self.matcher is None else self.matcher.allowed()
@@ -78,10 +84,11 @@ class Sampler:
         self.cache = Cache(model)
         self.prefixes = PrefixCache()
 
-    def add(self, row: Row) -> None:
-        """Queue a row; it joins at the next step. Raises InvalidRequest for what cannot be sampled."""
-        check(self.model, row.prompt, row.params)
-        self.waiting.append(row)
+    def add(self, *rows: Row) -> None:
+        """Queue rows; they join at the next step. Raises InvalidRequest for what cannot be sampled."""
+        for row in rows:
+            check(self.model, row.prompt, row.params)
+        self.waiting.extend(rows)
 
     @property
     def busy(self) -> bool:
@@ -111,13 +118,18 @@ class Sampler:
             self._leave(row)
 
     def _arrivals(self) -> list[Row]:
-        """Rows that join now, the oldest first. One that begins like another waits to find that in the cache."""
+        """Rows that join now, the oldest first. One that begins like another waits to find that in the cache, unless
+        its prompt is the other's: then they are computed as one.
+        """
         chosen: list[Row] = []
-        begun, tokens = set[bytes](), 0
+        begun, alike, tokens = set[bytes](), set[Prompt](), 0
         # Of a copy: other threads add rows meanwhile.
         for row in list(self.waiting)[: MAX_ROWS - len(self.rows)]:
             if row.named_at != row.version:
                 row.name_blocks()
+            if row.key in alike:
+                chosen.append(row)
+                continue
             known = self.prefixes.known(row.blocks)
             if not begun.isdisjoint(row.blocks[known : known + 1]):
                 continue
@@ -125,6 +137,7 @@ class Sampler:
             if chosen and tokens > PROMPT_TOKENS:
                 break
             chosen.append(row)
+            alike.add(row.key)
             begun.update(row.blocks[known:])
         for row in chosen:
             self.waiting.remove(row)
@@ -154,7 +167,12 @@ class Sampler:
             self.rows[slot] = self.rows[-1]
             self.rows.pop()
 
-    def _prefill(self, rows: list[Row]) -> None:
+    def _prefill(self, arrived: list[Row]) -> None:
+        """Compute each prompt once; all but the first of the rows that have it are forked from that one."""
+        leaders: dict[Prompt, Row] = {}
+        for row in arrived:
+            leaders.setdefault(row.key, row)
+        rows = list(leaders.values())
         slots = [self._join(row) for row in rows]
         held = [self._recall(slot, row.blocks) for slot, row in zip(slots, rows, strict=True)]
         ids = [row.prompt[have:] for row, have in zip(rows, held, strict=True)]
@@ -166,8 +184,14 @@ class Sampler:
         )  # fmt: skip
         for slot, row in zip(slots, rows, strict=True):
             self._keep(slot, row.blocks)
-        last = [end - 1 for end in accumulate(map(len, ids))]
-        self._deliver(rows, self.model.logits(hidden[last]))
+        for row in arrived:
+            if row is not leaders[row.key]:
+                self.cache.fork(slots[rows.index(leaders[row.key])])
+                self.rows.append(row)
+        last = {row.key: end - 1 for row, end in zip(rows, accumulate(map(len, ids)), strict=True)}
+        logits = self.model.logits(hidden[list(last.values())])
+        places = {key: place for place, key in enumerate(last)}
+        self._deliver(arrived, logits[[places[row.key] for row in arrived]])
 
     def _join(self, row: Row) -> int:
         slot = self.cache.take(len(row.prompt))

@@ -26,6 +26,7 @@ from afina.schemas.completions import (
     StartRun,
     UnloadAdapter,
 )
+from afina.training.rollouts import Speech
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,11 @@ def create_app(source: Path, *, name: str, dtype: str, threads: int) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         engine = await Engine.open(source, dtype=dtype, threads=threads)
-        runs, adapters, renderer = Runs(engine), Adapters(engine), Renderer(source)
+        adapters, renderer = Adapters(engine), Renderer(source)
         grammars = Grammars(
             source / "tokenizer.json", vocab_size=engine.vocab_size, stop_ids=renderer.stop_ids
         )
+        runs = Runs(engine, Speech(renderer, grammars))
         completions = Completions(engine, adapters, renderer, grammars=grammars, base=name)
         app.state.rooms = Rooms(runs, adapters, completions)
         try:

@@ -7,13 +7,14 @@ from pathlib import Path
 from afina.engine.engine import Engine
 from afina.engine.types import AdapterSpec
 from afina.errors import AfinaError, InvalidRequest, Unavailable
+from afina.host.judging import judging
 from afina.schemas.runs import Failed, RunSpec
-from afina.training import dpo, resume_points, sft
+from afina.training import dpo, resume_points, rft, sft
 from afina.training.reporter import Reporter, RunStopped
+from afina.training.rft import Means
+from afina.training.rollouts import Speech
 
 log = logging.getLogger(__name__)
-
-METHODS = {"supervised": sft.train, "dpo": dpo.train}
 
 
 class Runs:
@@ -23,8 +24,9 @@ class Runs:
     listed, so that its worker takes it up again.
     """
 
-    def __init__(self, engine: Engine):
+    def __init__(self, engine: Engine, speech: Speech):
         self.engine = engine
+        self.speech = speech
         self.reporters: dict[str, Reporter] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -53,6 +55,17 @@ class Runs:
             self.stop(run)
         await asyncio.gather(*self.tasks.values())
 
+    async def method(self, spec: RunSpec, reporter: Reporter) -> None:
+        """All steps of the run's method."""
+        match spec.method:
+            case "supervised":
+                await sft.train(spec, self.engine, reporter)
+            case "dpo":
+                await dpo.train(spec, self.engine, reporter)
+            case "reinforcement":
+                async with judging(spec) as judge:
+                    await rft.train(spec, self.engine, reporter, Means(self.speech, judge))
+
     async def execute(self, spec: RunSpec) -> None:
         """Run the method from its resume point; whatever goes wrong stays in this run."""
         reporter = self.reporters[spec.name]
@@ -66,7 +79,7 @@ class Runs:
         """The method, and its last word where it broke; OSError or Unavailable where there is none."""
         try:
             await self.engine.create_adapter(spec.adapter, adapter_spec(spec), start=start_folder(spec))
-            await METHODS[spec.method](spec, self.engine, reporter)
+            await self.method(spec, reporter)
         except RunStopped:
             log.info("run stopped run=%s step=%d", spec.name, reporter.step)
         except (OSError, Unavailable):

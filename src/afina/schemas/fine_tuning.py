@@ -2,10 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from afina.schemas.bounds import AutoFloat, AutoInt, Metadata, Seed, Suffix
+from afina.schemas.chat import JsonObjectFormat, JsonSchema, TextFormat
+from afina.schemas.graders import Grader
 from afina.schemas.record import Record, Request, internal
+from afina.schemas.rewards import Errors, JudgeTokens, Scores, Timing, Usage
 
 JobStatus = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
 FINAL: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
@@ -14,6 +17,9 @@ Epochs = Annotated[int | Literal["auto"], AutoInt(1, 50)]
 BatchSize = Annotated[int | Literal["auto"], AutoInt(1, 256)]
 RateMultiplier = Annotated[float | Literal["auto"], AutoFloat(above=0, most=1e6)]
 Beta = Annotated[float | Literal["auto"], AutoFloat(above=0, most=2)]
+ComputeMultiplier = Annotated[float | Literal["auto"], AutoFloat(above=1e-5, most=10)]
+Interval = Annotated[int | Literal["auto"], AutoInt(1, 1_000_000)]
+Samples = Annotated[int | Literal["auto"], AutoInt(1, 64)]
 
 
 class SupervisedHyperparameters(Request):
@@ -49,6 +55,10 @@ class SupervisedMethod(Request):
         """Those of the method that counts."""
         return self.supervised.hyperparameters
 
+    @property
+    def grader(self) -> None:
+        """Nothing is graded."""
+
 
 class DpoHyperparameters(SupervisedHyperparameters):
     """With `beta`: how dearly it costs to leave the model that the job begins from."""
@@ -75,16 +85,78 @@ class DpoMethod(Request):
         """Those of the method that counts."""
         return self.dpo.hyperparameters
 
+    @property
+    def grader(self) -> None:
+        """Nothing is graded."""
 
-Hyperparameters = SupervisedHyperparameters | DpoHyperparameters
-Method = Annotated[SupervisedMethod | DpoMethod, Field(discriminator="type")]
+
+class ReinforcementHyperparameters(SupervisedHyperparameters):
+    """With how much is tried out (`compute_multiplier`), and how often and closely the validation file is looked at."""
+
+    compute_multiplier: ComputeMultiplier = "auto"
+    eval_interval: Interval = "auto"
+    eval_samples: Samples = "auto"
+    reasoning_effort: Literal["default", "low", "medium", "high"] = "default"
 
 
-def method_of(numbers: Hyperparameters) -> SupervisedMethod | DpoMethod:
-    """The method that has these numbers."""
-    if isinstance(numbers, DpoHyperparameters):
-        return DpoMethod(type="dpo", dpo=Dpo(hyperparameters=numbers))
-    return SupervisedMethod(type="supervised", supervised=Supervised(hyperparameters=numbers))
+class EchoedSchema(JsonSchema):
+    """Kept and shown under the name that it came under."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+
+class EchoedFormat(Request):
+    """JSON of a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: EchoedSchema
+
+
+ResponseFormat = Annotated[TextFormat | JsonObjectFormat | EchoedFormat, Field(discriminator="type")]
+
+
+class Reinforcement(Request):
+    """What the grader rewards is said more often. `response_format` holds the replies to a form."""
+
+    grader: Grader
+    response_format: ResponseFormat | None = None
+    hyperparameters: ReinforcementHyperparameters = ReinforcementHyperparameters()
+
+
+class ReinforcementMethod(Request):
+    """Reinforcement fine-tuning."""
+
+    type: Literal["reinforcement"]
+    reinforcement: Reinforcement
+    supervised: dict[str, Any] | None = Field(default=None, exclude=True)
+    dpo: dict[str, Any] | None = Field(default=None, exclude=True)
+
+    @property
+    def hyperparameters(self) -> ReinforcementHyperparameters:
+        """Those of the method that counts."""
+        return self.reinforcement.hyperparameters
+
+    @property
+    def grader(self) -> Grader:
+        """What decides the rewards."""
+        return self.reinforcement.grader
+
+
+Hyperparameters = SupervisedHyperparameters | DpoHyperparameters | ReinforcementHyperparameters
+AnyMethod = SupervisedMethod | DpoMethod | ReinforcementMethod
+Method = Annotated[AnyMethod, Field(discriminator="type")]
+
+
+def with_numbers(method: AnyMethod, numbers: Hyperparameters) -> AnyMethod:
+    """The method, with other numbers of its kind."""
+    match method, numbers:
+        case DpoMethod(), DpoHyperparameters():
+            return DpoMethod(type="dpo", dpo=Dpo(hyperparameters=numbers))
+        case ReinforcementMethod(), ReinforcementHyperparameters():
+            said = method.reinforcement.model_copy(update={"hyperparameters": numbers})
+            return ReinforcementMethod(type="reinforcement", reinforcement=said)
+        case _:
+            return SupervisedMethod(type="supervised", supervised=Supervised(hyperparameters=numbers))
 
 
 class Adapter(Request):
@@ -95,10 +167,14 @@ class Adapter(Request):
 
 
 class JobOptions(Request):
-    """What Afina offers beyond OpenAI's fields, in a request's `afina` object."""
+    """What Afina offers beyond OpenAI's fields, in a request's `afina` object.
+
+    `max_completion_tokens` bounds the replies that reinforcement tries out.
+    """
 
     adapter: Adapter = Adapter()
     max_length: Annotated[int, Field(ge=16, le=1_048_576)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=1_048_576)] | None = None
 
 
 WandbName = Annotated[str, Field(pattern=r"^[^/\x00-\x1f]{1,128}$")]
@@ -151,6 +227,7 @@ class JobDetails(Record):
 
     adapter: Adapter = Adapter()
     max_length: int | None = None
+    max_completion_tokens: int | None = None
     start: str | None = None
     learning_rate: float | None = None
     total_steps: int | None = None
@@ -209,6 +286,19 @@ class StepMetrics(Record):
     full_valid_reward_margin: float | None = None
     full_valid_chosen_reward: float | None = None
     full_valid_rejected_reward: float | None = None
+    train_mean_reward: float | None = None
+    full_valid_mean_reward: float | None = None
+    full_valid_mean_parse_error: float | None = None
+    mean_unresponsive_rewards: float | None = None
+    reasoning_tokens_mean: float | None = None
+    completion_tokens_mean: float | None = None
+    valid_reasoning_tokens_mean: float | None = None
+    valid_completion_tokens_mean: float | None = None
+    scores: Scores | None = None
+    usage: Usage | None = None
+    errors: Errors | None = None
+    timing: Timing | None = None
+    model_graders_token_usage: dict[str, JudgeTokens] | None = None
 
 
 class JobEvent(Record):

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from afina.schemas.fine_tuning import StepMetrics
+from afina.schemas.graders import Grader
 from afina.schemas.record import Record
+from afina.schemas.structure import JsonForm
 
 
 class LoraSpec(Record):
@@ -15,18 +17,34 @@ class LoraSpec(Record):
     alpha: float
 
 
+class Trials(Record):
+    """What reinforcement tries out: so many replies to each prompt, graded, and those to validate on.
+
+    `form` is what replies are held to; `eval_interval` counts steps, `eval_samples` replies to a validation prompt.
+    """
+
+    grader: Grader
+    form: JsonForm | None = None
+    group_size: int
+    max_tokens: int
+    eval_interval: int
+    eval_samples: int
+
+
 class RunSpec(Record):
     """One execution of a job with everything resolved, nothing "auto": the same spec gives the same bytes.
 
     Paths are absolute. `folder` is written by this run alone; `resume` is a resume point of an earlier
     run of the same job, `start` the adapter folder of the tuned model that this job continues.
-    `token_budget` counts the tokens of one training pass (a micro-batch). `beta` is the method dpo's.
+    `token_budget` counts the tokens of one training pass (a micro-batch). `beta` is the method dpo's, `trials` are
+    the method reinforcement's, whose grading models are those of `project`.
     """
 
     job: str
+    project: str = ""
     fence: int
     folder: str
-    method: Literal["supervised", "dpo"]
+    method: Literal["supervised", "dpo", "reinforcement"]
     base: str
     training_tokens: str
     validation_tokens: str | None
@@ -40,6 +58,7 @@ class RunSpec(Record):
     weight_decay: float
     max_grad_norm: float
     beta: float | None = None
+    trials: Trials | None = None
     lora: LoraSpec
     token_budget: int
     validate_every: int
@@ -59,7 +78,7 @@ class RunSpec(Record):
     def recipe(self) -> dict[str, object]:
         """What decides the numbers: the spec without places and without where a broken run went on."""
         places = {"folder", "start", "resume", "training_tokens", "validation_tokens"}
-        return self.model_dump(exclude={"job", "fence", *places})
+        return self.model_dump(exclude={"job", "project", "fence", *places})
 
 
 class Started(Record):
@@ -78,7 +97,7 @@ class Stepped(Record):
 
 
 class CheckpointSaved(Record):
-    """An epoch ended and its adapter lies in `path`, relative to the run folder."""
+    """An epoch or a look at the validation file ended; the adapter lies in `path`, relative to the run folder."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     path: str
@@ -94,11 +113,15 @@ class ResumePointSaved(Record):
 
 
 class Finished(Record):
-    """The last word of a run that went to its end; `path` holds the adapter."""
+    """The last word of a run that went to its end; `path` holds the adapter, relative to the run folder.
+
+    `best` is the step that the adapter is of, where that is not the last one.
+    """
 
     kind: Literal["finished"] = "finished"
     step: int
     path: str
+    best: int | None = None
 
 
 class Stopped(Record):

@@ -22,7 +22,10 @@ class Timed:
 
 
 def of_base(system: System, base: str) -> list[Timed]:
-    """The newest jobs of all projects that succeeded on a base in one run, the newest first."""
+    """The newest jobs of all projects that succeeded on a base in one run, the newest first.
+
+    What reinforcement trains on it has to write first, which takes a time of its own: those jobs do not count.
+    """
     start, other = job_events.alias(), job_events.alias()
     stopped = or_(other.c.message.startswith(INTERRUPTED), other.c.message.startswith(PAUSED))
     broken = select(1).where(other.c.job_id == jobs.c.id, stopped).exists()
@@ -30,6 +33,7 @@ def of_base(system: System, base: str) -> list[Timed]:
         select(jobs.c.trained_tokens, jobs.c.finished_at - start.c.created_at)
         .join(start, start.c.job_id == jobs.c.id)
         .where(jobs.c.model == base, jobs.c.status == "succeeded", start.c.message == STARTED, ~broken)
+        .where(jobs.c.method["type"].as_string() != "reinforcement")
         .order_by(jobs.c.seq.desc())
         .limit(NEWEST)
     )

@@ -3,36 +3,50 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from afina import ids
 from afina.blobs import Blobs
-from afina.data import tokens
+from afina.data import reinforcement_format, tokens
 from afina.data.examples import rendered
+from afina.data.faults import Fault
 from afina.data.jsonl import Line, read_lines
 from afina.data.report import FileKind, Format, Notice, Problem, Report, too_few
+from afina.data.strict_json import JsonObject
 from afina.data.tokens import TokenFile, TokenStats
 from afina.data.validate import Rules, validate
 from afina.errors import CorruptBlob, DataError
+from afina.graders.check import first_absent
 from afina.schemas.files import FileObject
+from afina.schemas.graders import Grader
+from afina.training import items
 from afina.training.bases import Base
 
 RENDERING = 1  # raised when the same file and base would give other tokens
 
 
 # What a method is trained on.
-FORMATS: Mapping[str, Format] = {"supervised": "chat", "dpo": "preference"}
+FORMATS: Mapping[str, Format] = {
+    "supervised": "chat",
+    "dpo": "preference",
+    "reinforcement": "reinforcement",
+}
 
 
 @dataclass(frozen=True)
 class Source:
-    """An uploaded file as one base is trained on it; examples are cut at `max_length` tokens."""
+    """An uploaded file as one base is trained on it; examples are cut at `max_length` tokens.
+
+    What its `grader`, if any, refers to has to be there.
+    """
 
     file: FileObject
     kind: FileKind
     base: Base
     max_length: int
     format: Format = "chat"
+    grader: Grader | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,8 @@ def make(source: Source, blobs: Blobs, cache: Path) -> Dataset:
     if stats := cached(path):
         return Dataset(path, stats)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if source.format == "reinforcement":
+        items.write(items.beside(path), lines(source, blobs))
     made = path.with_name(f"{ids.random_text(8)}.making")  # two jobs may need the same file at the same time
     rows = rendered(lines(source, blobs), source.base.renderer(), file=source.kind, format=source.format)
     stats = tokens.write(made, rows, max_length=source.max_length, file=source.kind, format=source.format)
@@ -78,8 +94,20 @@ def cached(path: Path) -> TokenStats | None:
 
 def report(source: Source, blobs: Blobs) -> Report:
     """What a check of a source finds."""
-    rules = Rules(file=source.kind, renderer=source.base.renderer(), format=source.format)
+    renderer = source.base.renderer()
+    rules = Rules(file=source.kind, renderer=renderer, format=source.format, also=partial(absent, source))
     return validate(lines(source, blobs), rules)
+
+
+def absent(source: Source, row: JsonObject, number: int) -> Iterator[Fault]:
+    """What the grader refers to and a row does not have."""
+    if source.grader is None:
+        return
+    if path := first_absent(source.grader, reinforcement_format.item(row)):
+        cure = "add the key to the example, or take it out of the grader"
+        yield Fault(
+            path.removeprefix("item."), f": grader refers to {path}, absent in example {number}", cure
+        )
 
 
 def lines(source: Source, blobs: Blobs) -> Iterator[Line | Problem | Notice]:

@@ -38,10 +38,10 @@ async def train(spec: RunSpec, engine: Engine, reporter: Reporter) -> None:
         epoch_ends = step % per_epoch == 0
         if validation:
             figures |= await validation.measure(engine, step, whole=epoch_ends)
-        metrics = StepMetrics(step=step, total_steps=total_steps, **figures)
+        metrics = StepMetrics.model_validate({"step": step, "total_steps": total_steps, **figures})
         if not finite(metrics):
             raise diverged(step)
-        await reporter.stepped(metrics, epoch_ends=epoch_ends)
+        await reporter.stepped(metrics, checkpoint=epoch_ends)
     await reporter.finished()
 
 

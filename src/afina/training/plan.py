@@ -6,6 +6,9 @@
 - learning_rate: multiplier x 5e-4 x (2000 / hidden size)^0.781, ten times the rate of full fine-tuning
   (Thinking Machines, LoRA Without Regret, 2025; the exponent is Llama's).
   A tenth of it for preferences, whose gradient does not fade as the margin grows (Tunstall et al., Zephyr, 2023).
+  Half of it for reinforcement, whose advantages are scaled to one within each group.
+- reinforcement: 8 prompts a step (fewer where an epoch would have less than four steps), and about ten looks at the
+  validation file, each with 2 replies to a prompt.
 - beta: 0.1 (OpenAI's guide to direct preference optimisation).
 - token_budget: what a pass of 200 ms holds at 100 GFLOP/s, the rate of two cores in fp32.
 """
@@ -17,7 +20,12 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from afina.data.tokens import TokenStats
-from afina.schemas.fine_tuning import DpoHyperparameters, Hyperparameters
+from afina.schemas.fine_tuning import (
+    DpoHyperparameters,
+    Hyperparameters,
+    ReinforcementHyperparameters,
+    SupervisedHyperparameters,
+)
 from afina.training.batches import steps_per_epoch
 
 FLOPS = 1e11
@@ -26,8 +34,12 @@ FLOP_PER_PARAMETER = 4  # forward and backward without the frozen weights' gradi
 RATE_AT_2000 = 5e-4
 RATE_EXPONENT = 0.781
 PREFERENCE_RATE = 0.1
+REINFORCEMENT_RATE = 0.5
 BETA = 0.1
 MOST_BATCH = 256
+PROMPTS = 8
+LOOKS = 10
+EVAL_SAMPLES = 2
 
 Number = TypeVar("Number", int, float)
 
@@ -57,19 +69,33 @@ def parameters_in(path: Path) -> int:
 
 def resolve(asked: Hyperparameters, data: TokenStats, base: BaseFacts) -> Hyperparameters:
     """The hyperparameters with a number in place of each "auto"."""
+    by_device = batch_size(units(asked, data), data.tokens, base)
+    trying = isinstance(asked, ReinforcementHyperparameters)
     found: dict[str, int | float] = {
         "n_epochs": chosen(asked.n_epochs, epochs(data.examples)),
-        "batch_size": chosen(asked.batch_size, batch_size(units(asked, data), data.tokens, base)),
+        "batch_size": chosen(asked.batch_size, prompts(data.examples) if trying else by_device),
         "learning_rate_multiplier": chosen(asked.learning_rate_multiplier, 1.0),
     }
     if isinstance(asked, DpoHyperparameters):
         found["beta"] = chosen(asked.beta, BETA)
-    return asked.model_copy(update=found)
+    planned = asked.model_copy(update=found)
+    return with_trials(planned, data) if isinstance(planned, ReinforcementHyperparameters) else planned
+
+
+def with_trials(planned: ReinforcementHyperparameters, data: TokenStats) -> ReinforcementHyperparameters:
+    """How much is tried out, and how often and how closely the validation file is looked at."""
+    interval = math.ceil(total_steps(planned, data) / LOOKS)
+    found = {
+        "compute_multiplier": chosen(planned.compute_multiplier, 1.0),
+        "eval_interval": chosen(planned.eval_interval, interval),
+        "eval_samples": chosen(planned.eval_samples, EVAL_SAMPLES),
+    }
+    return planned.model_copy(update=found)
 
 
 def units(asked: Hyperparameters, data: TokenStats) -> int:
-    """What a batch counts: rows, of which an example may have several; or pairs of answers."""
-    return data.examples if isinstance(asked, DpoHyperparameters) else data.rows
+    """What a batch counts: rows, of which an example may have several; pairs of answers; or prompts."""
+    return data.rows if type(asked) is SupervisedHyperparameters else data.examples
 
 
 def total_steps(planned: Hyperparameters, data: TokenStats) -> int:
@@ -117,6 +143,11 @@ def batch_size(units: int, tokens: int, base: BaseFacts) -> int:
     return max(1, min(MOST_BATCH, max(by_share, min(by_device, by_steps))))
 
 
+def prompts(examples: int) -> int:
+    """Prompts of a step of reinforcement, each with its group of replies."""
+    return max(1, min(PROMPTS, examples // 4))
+
+
 def token_budget(base: BaseFacts) -> int:
     """Tokens of one pass, in steps of 64; a longer example is a pass of its own."""
     tokens = PASS_SECONDS * FLOPS / (FLOP_PER_PARAMETER * base.parameters)
@@ -126,7 +157,13 @@ def token_budget(base: BaseFacts) -> int:
 def learning_rate(planned: Hyperparameters, base: BaseFacts) -> float:
     """The peak rate of a low-rank adapter; it does not depend on the rank."""
     _, _, multiplier = resolved(planned)
-    share = PREFERENCE_RATE if isinstance(planned, DpoHyperparameters) else 1.0
+    match planned:
+        case DpoHyperparameters():
+            share = PREFERENCE_RATE
+        case ReinforcementHyperparameters():
+            share = REINFORCEMENT_RATE
+        case _:
+            share = 1.0
     return share * multiplier * RATE_AT_2000 * (2000 / base.hidden_size) ** RATE_EXPONENT
 
 

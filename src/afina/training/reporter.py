@@ -17,11 +17,18 @@ from afina.schemas.runs import (
     Started,
     Stepped,
     Stopped,
+    run_event,
 )
 from afina.training import resume_points
 
 LONGEST = 30.0  # seconds between two resume points
 OVERHEAD = 20  # the next one comes sooner where they cost no more than one part in so many of the time
+
+
+def events_in(file: Path) -> list[RunEvent]:
+    """The whole lines of a run's events; the last one may have been cut off."""
+    text = file.read_bytes()
+    return [run_event.validate_json(line) for line in text[: text.rfind(b"\n") + 1].splitlines()]
 
 
 class RunStopped(Exception):
@@ -54,24 +61,39 @@ class Reporter:
         """The first event of a run."""
         self.emit(Started(step=self.step, total_steps=total_steps))
 
-    async def stepped(self, metrics: StepMetrics, *, epoch_ends: bool) -> None:
-        """Report a step, then save what is due after it; raises `RunStopped` if the run was told to stop."""
+    async def stepped(self, metrics: StepMetrics, *, checkpoint: bool) -> None:
+        """Report a step, then save what is due after it, a `checkpoint` where the method wants one.
+
+        Raises `RunStopped` if the run was told to stop.
+        """
         self.step = metrics.step
         self.emit(Stepped(metrics=metrics))
-        if epoch_ends:
+        if checkpoint:
             path = await self.save_adapter(f"checkpoints/step-{self.step}")
             self.emit(CheckpointSaved(path=path, metrics=metrics))
-        if epoch_ends or self.stopping or time.monotonic() >= self.resume_due:
+        if checkpoint or self.stopping or time.monotonic() >= self.resume_due:
             await self.write_resume_point()
         if self.stopping:
             self.emit(Stopped(step=self.step))
             raise RunStopped
 
-    async def finished(self) -> None:
-        """Save the adapter and say the last word."""
-        path = await self.save_adapter("final")
-        self.emit(Finished(step=self.step, path=path))
+    async def finished(self, best: CheckpointSaved | None = None) -> None:
+        """Say the last word, with the adapter as it is now, or as it was at the best checkpoint."""
+        if best is None:
+            self.emit(Finished(step=self.step, path=await self.save_adapter("final")))
+        else:
+            self.emit(Finished(step=self.step, path=best.path, best=best.metrics.step))
         self.sync()
+
+    def checkpoints(self) -> list[CheckpointSaved]:
+        """Those of this run and of its predecessors, up to the step at hand; `path` leads there from our folder."""
+        found: list[CheckpointSaved] = []
+        for file in sorted(self.folder.parent.glob("*/events.jsonl"), key=lambda file: int(file.parent.name)):
+            for event in events_in(file):
+                if isinstance(event, CheckpointSaved) and event.metrics.step <= self.step:
+                    path = f"../{file.parent.name}/{event.path}"
+                    found.append(event.model_copy(update={"path": path}))
+        return found
 
     async def save_adapter(self, path: str) -> str:
         """The adapter as it is now, durable under `path` in the run folder before an event speaks of it."""

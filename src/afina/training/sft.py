@@ -37,7 +37,7 @@ async def train(spec: RunSpec, engine: Engine, reporter: Reporter) -> None:
             metrics = await validation.measure(engine, metrics, whole=epoch_ends)
             if not finite(metrics):
                 raise diverged(step)
-        await reporter.stepped(metrics, epoch_ends=epoch_ends)
+        await reporter.stepped(metrics, checkpoint=epoch_ends)
     await reporter.finished()
 
 

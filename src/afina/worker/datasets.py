@@ -23,7 +23,8 @@ def report(context: Context, job: FineTuningJob, base: Base, kind: FileKind) -> 
 def source(context: Context, job: FineTuningJob, base: Base, kind: FileKind) -> Source:
     """One of a job's files, as its base is trained on it."""
     length = base.max_length(job.afina.max_length)
-    return Source(file_of(context, job, kind), kind, base, length, datasets.FORMATS[job.method.type])
+    file, format = file_of(context, job, kind), datasets.FORMATS[job.method.type]
+    return Source(file, kind, base, length, format=format, grader=job.method.grader)
 
 
 def file_of(context: Context, job: FineTuningJob, kind: FileKind) -> FileObject:

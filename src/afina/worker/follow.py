@@ -1,10 +1,11 @@
 """Turns what a run writes into rows, in groups, under one fence; what was turned before is not turned again."""
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from afina.schemas.fine_tuning import FineTuningJob, StepMetrics
+from afina.schemas.fine_tuning import FineTuningJob, JobEvent, StepMetrics
 from afina.schemas.runs import (
     CheckpointSaved,
     Failed,
@@ -16,6 +17,8 @@ from afina.schemas.runs import (
 )
 from afina.store import events, jobs
 from afina.store.events import NewEvent
+from afina.store.scope import Scope
+from afina.training import alarms
 from afina.worker import publish
 from afina.worker.context import Context, Hold
 
@@ -95,7 +98,7 @@ class Follower:
             if isinstance(event, Stepped):
                 group.append(metrics_event(event.metrics))
                 self.step = event.metrics.step
-            elif isinstance(event, CheckpointSaved) and not final(event):
+            elif isinstance(event, CheckpointSaved) and not self.final(event):
                 self.write(group)
                 group = []
                 adapter = file.path.parent / event.path
@@ -113,22 +116,52 @@ class Follower:
             return
         claim = self.hold.claim
         with self.context.database.scope(claim.project_id) as scope:
-            events.append(scope, self.job.id, group, fence=claim.fence)
+            written = events.append(scope, self.job.id, group, fence=claim.fence)
+            if self.job.method.grader is not None and written:
+                events.append(scope, self.job.id, list(self.alarms(scope, written)), fence=claim.fence)
             expected = self.clock and self.clock.finish(StepMetrics.model_validate(group[-1].data))
             if expected:
                 jobs.change(scope, self.job.id, {"estimated_finish": expected}, fence=claim.fence)
 
+    def alarms(self, scope: Scope, written: Sequence[JobEvent]) -> Iterator[NewEvent]:
+        """What the rewards give cause for at the steps that are new; a step is that once, so is its alarm."""
+        new = {int(event.data["step"]) for event in written if event.data is not None}
+        figures = [StepMetrics.model_validate(data) for data in events.metrics(scope, self.job.id)]
+        for count, metrics in enumerate(figures, 1):
+            if metrics.step in new:
+                yield from (NewEvent(text, level="warn") for text in alarms.raised(figures[:count]))
 
-def final(event: CheckpointSaved) -> bool:
-    """Whether a checkpoint is the tuned model itself, which is published as such."""
-    return event.metrics.step == event.metrics.total_steps
+    def final(self, event: CheckpointSaved) -> bool:
+        """Whether a checkpoint is the tuned model itself, which is published as such.
+
+        Where the best one becomes the model, that is known at the end only, and all of them are published.
+        """
+        return self.job.method.grader is None and event.metrics.step == event.metrics.total_steps
 
 
 def metrics_event(metrics: StepMetrics) -> NewEvent:
     """One step in OpenAI's words."""
+    message = in_words(metrics) if metrics.train_loss is not None else rewards_in_words(metrics)
+    return NewEvent(message, data=metrics.model_dump(exclude_none=True), step=metrics.step)
+
+
+def rewards_in_words(metrics: StepMetrics) -> str:
+    """A step of reinforcement."""
+    message = f"Step {metrics.step}/{metrics.total_steps} "
+    if metrics.train_mean_reward is not None:
+        message += f", train mean reward={metrics.train_mean_reward:.2f}"
+    if metrics.full_valid_mean_reward is not None:
+        message += f", full validation mean reward={metrics.full_valid_mean_reward:.2f}"
+    if metrics.full_valid_mean_parse_error is not None:
+        message += f", full validation mean parse error={metrics.full_valid_mean_parse_error:.2f}"
+    return message
+
+
+def in_words(metrics: StepMetrics) -> str:
+    """A step of a method that has a loss."""
     message = f"Step {metrics.step}/{metrics.total_steps}: training loss={metrics.train_loss:.2f}"
     if metrics.valid_loss is not None:
         message += f", validation loss={metrics.valid_loss:.2f}"
     if metrics.full_valid_loss is not None:
         message += f", full validation loss={metrics.full_valid_loss:.2f}"
-    return NewEvent(message, data=metrics.model_dump(exclude_none=True), step=metrics.step)
+    return message

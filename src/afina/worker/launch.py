@@ -12,6 +12,7 @@ from afina.store import models
 from afina.training import plan
 from afina.training.bases import Base
 from afina.training.resume_points import ResumePoint
+from afina.training.trials import trials
 from afina.worker import datasets
 from afina.worker.context import Context, Hold
 
@@ -45,6 +46,7 @@ def run_spec(
     total_steps = plan.total_steps(numbers, training.stats)
     return RunSpec(
         job=job.id,
+        project=job.project_id,
         fence=fence,
         folder=str(context.runs(job.id) / str(fence)),
         method=job.method.type,
@@ -61,6 +63,7 @@ def run_spec(
         weight_decay=WEIGHT_DECAY,
         max_grad_norm=MAX_GRAD_NORM,
         beta=plan.beta(numbers),
+        trials=trials(job.method, max_tokens=job.afina.max_completion_tokens),
         lora=LoraSpec(rank=job.afina.adapter.rank, alpha=job.afina.adapter.alpha),
         token_budget=plan.token_budget(base.facts),
         validate_every=plan.validate_every(total_steps),

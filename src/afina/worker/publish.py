@@ -1,7 +1,8 @@
 """From files in a run folder to models that answer: bytes first, the manifest last, then one transaction."""
 
+import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -29,11 +30,10 @@ VERSIONED = ("afina", "numpy", "torch", "transformers", "tokenizers")
 def checkpoint(
     context: Context, hold: Hold, job: FineTuningJob, *, adapter: Path, metrics: StepMetrics
 ) -> None:
-    """Publish the end of an epoch that is not the last; one that was published already, or was dropped, stays so."""
+    """Publish a checkpoint that is to be kept; one that was published already, or was dropped, stays so."""
     step = metrics.step
     with context.database.read(job.project_id) as scope:
-        newest = checkpoints.page(scope, job.id, limit=1).data
-        if newest and newest[0].step_number >= step:
+        if not wanted(job, checkpoints.page(scope, job.id, limit=100).data, metrics):
             return
         name = ids.checkpoint_model_name(
             job.model, projects.organization(scope).slug, job.user_provided_suffix, step
@@ -60,10 +60,32 @@ def unless_refused(context: Context, model: Model, result: FileObject | None = N
         raise
 
 
+def wanted(job: FineTuningJob, known: Sequence[JobCheckpoint], metrics: StepMetrics) -> bool:
+    """Whether a checkpoint belongs to those that are kept, and is not there yet; `known`: newest first."""
+    if job.method.grader is None:
+        return not known or known[0].step_number < metrics.step
+    if any(one.step_number == metrics.step for one in known):
+        return False
+    better = [one for one in known if reward(one.metrics) >= reward(flat(metrics))]
+    return len(better) < KEPT_CHECKPOINTS
+
+
+def ranked(job: FineTuningJob, known: Sequence[JobCheckpoint]) -> list[JobCheckpoint]:
+    """Those to be kept first: the newest; or those that earn most, of equal ones the earliest."""
+    if job.method.grader is None:
+        return list(known)
+    return sorted(known, key=lambda one: (-reward(one.metrics), one.step_number))
+
+
+def reward(metrics: Mapping[str, float]) -> float:
+    """What a checkpoint has earned on the validation file; the least there is where nobody has looked."""
+    return metrics.get("full_valid_mean_reward", -math.inf)
+
+
 def drop_old(scope: Scope, job: FineTuningJob) -> list[Model]:
-    """Take all but the last three checkpoints off the list; their models, whose files can go."""
+    """Take all but three checkpoints off the list; their models, whose files can go."""
     dropped: list[Model] = []
-    for old in checkpoints.page(scope, job.id, limit=100).data[KEPT_CHECKPOINTS:]:
+    for old in ranked(job, checkpoints.page(scope, job.id, limit=100).data)[KEPT_CHECKPOINTS:]:
         checkpoints.delete(scope, old.id)
         if models.find(scope, old.fine_tuned_model_checkpoint):  # else its user has deleted it already
             dropped.append(models.delete(scope, old.fine_tuned_model_checkpoint, actor="worker"))
@@ -75,13 +97,17 @@ def final(context: Context, hold: Hold, job: FineTuningJob, adapter: Path) -> No
     with context.database.read(job.project_id) as scope:
         name = ids.tuned_model_name(job.model, projects.organization(scope).slug, job.user_provided_suffix)
         metrics = events.metrics(scope, job.id)
+    trained = trained_tokens(job, metrics)
     model = store_model(context, job, adapter, name=name, kind="tuned")
     result = store_result(context, job, result_file(metrics))
     with unless_refused(context, model, result), context.database.scope(job.project_id) as scope:
-        insert_checkpoint(scope, hold, model, StepMetrics.model_validate(metrics[-1]))
+        if job.method.grader is None:
+            insert_checkpoint(scope, hold, model, StepMetrics.model_validate(metrics[-1]))
+        else:
+            models.insert(scope, model)
         files.insert(scope, result, actor="worker")
         dropped = drop_old(scope, job)
-        usage.record(scope, [Used(job.project_id, "training", job.model, trained_tokens(job))])
+        usage.record(scope, [Used(job.project_id, "training", job.model, trained)])
         said = NewEvent(f"New fine-tuned model created: {name}")
         events.append(scope, job.id, [said], fence=hold.claim.fence)
         moves.move(
@@ -93,15 +119,18 @@ def final(context: Context, hold: Hold, job: FineTuningJob, adapter: Path) -> No
             changes={
                 "fine_tuned_model": name,
                 "result_files": [result.id],
-                "trained_tokens": trained_tokens(job),
+                "trained_tokens": trained,
             },
         )
     for old in dropped:
         context.blobs.delete_folder(old.folder)
 
 
-def trained_tokens(job: FineTuningJob) -> int:
-    """Every token of the training file, once an epoch."""
+def trained_tokens(job: FineTuningJob, metrics: Sequence[Mapping[str, object]]) -> int:
+    """Every token of the training file, once an epoch; or every token that was tried out."""
+    if job.method.grader is not None:
+        usages = [StepMetrics.model_validate(step).usage for step in metrics]
+        return sum(usage.samples.train_completion_tokens for usage in usages if usage is not None)
     n_epochs, _, _ = plan.resolved(job.method.hyperparameters)
     assert job.afina.training_tokens is not None
     return n_epochs * job.afina.training_tokens
@@ -110,16 +139,21 @@ def trained_tokens(job: FineTuningJob) -> int:
 def insert_checkpoint(scope: Scope, hold: Hold, model: Model, metrics: StepMetrics) -> None:
     """The model's row, and the checkpoint's that names it."""
     models.insert(scope, model)
-    figures = metrics.model_dump(exclude_none=True, exclude={"total_steps"})
     row = JobCheckpoint(
         id=ids.checkpoint_id(),
         created_at=model.created,
         fine_tuned_model_checkpoint=model.id,
         fine_tuning_job_id=hold.claim.subject,
         step_number=metrics.step,
-        metrics=figures,
+        metrics=flat(metrics),
     )
     checkpoints.insert(scope, row, fence=hold.claim.fence)
+
+
+def flat(metrics: StepMetrics) -> dict[str, float]:
+    """The plain figures of a checkpoint."""
+    found = metrics.model_dump(exclude_none=True, exclude={"total_steps"})
+    return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 def store_model(context: Context, job: FineTuningJob, adapter: Path, *, name: str, kind: ModelKind) -> Model:

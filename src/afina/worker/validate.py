@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from afina.data.report import Problem, Report
 from afina.errors import DataError, RunFailed
-from afina.schemas.fine_tuning import FineTuningJob, JobError, method_of
+from afina.schemas.fine_tuning import FineTuningJob, JobError, with_numbers
 from afina.store import events, jobs, moves, work
 from afina.store.events import Level, NewEvent
 from afina.store.jobs import JobChanges
@@ -73,7 +73,7 @@ def planned(context: Context, job: FineTuningJob, base: Base) -> JobChanges:
     }
     return {
         "hyperparameters": numbers.common,
-        "method": method_of(numbers),
+        "method": with_numbers(job.method, numbers),
         "afina": job.afina.model_copy(update=found),
     }
 

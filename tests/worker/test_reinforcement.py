@@ -1,0 +1,102 @@
+"""A reinforcement job in its worker: which checkpoints are kept, which becomes the model, and what is warned of."""
+
+import json
+
+import pytest
+
+from afina.schemas.fine_tuning import JobCheckpoint, ReinforcementMethod, StepMetrics
+from afina.store import checkpoints
+from afina.worker import publish
+
+GRADER = {
+    "type": "string_check",
+    "name": "anything",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.want}}",
+    "operation": "like",
+}
+METHOD = ReinforcementMethod.model_validate(
+    {
+        "type": "reinforcement",
+        "reinforcement": {
+            "grader": GRADER,
+            "hyperparameters": {
+                "n_epochs": 3,
+                "batch_size": 4,
+                "compute_multiplier": 0.25,
+                "eval_interval": 2,
+            },
+        },
+    }
+)
+
+
+def prompts(count: int) -> bytes:
+    rows = [{"messages": [{"role": "user", "content": f"Say {n}."}], "want": ""} for n in range(count)]
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def test_a_whole_job(rooms, new_worker, until, fake_engine):
+    """Whatever is said contains nothing, so everything earns everything, and the first checkpoint is the best."""
+    validation = rooms.upload(prompts(3)).id
+    job = rooms.submit(prompts(10), validation_file=validation, method=METHOD)
+    with new_worker():
+        until(lambda: rooms.job(job.id).status in ("succeeded", "failed"))
+    done = rooms.job(job.id)
+    assert (done.status, done.error) == ("succeeded", None)
+    numbers = done.method.hyperparameters
+    assert (numbers.eval_samples, numbers.eval_interval, done.afina.total_steps) == (2, 2, 9)
+    assert rooms.steps(job.id) == list(range(1, 10))
+    said = rooms.said(job.id)
+    assert sum(words.startswith("All samples of the first step") for words in said) == 1
+    made = [words for words in said if words.startswith("Checkpoint created")]
+    assert [words.split()[4] for words in made] == ["2", "4", "6"]
+    with rooms.database.read(rooms.project) as scope:
+        kept = checkpoints.page(scope, job.id).data
+    assert [one.step_number for one in kept] == [6, 4, 2]
+    assert rooms.weights(done.fine_tuned_model) == rooms.weights(kept[-1].fine_tuned_model_checkpoint)
+    assert done.trained_tokens > 0
+    figures = rooms.said(job.id, type="metrics")
+    assert figures[0] == "Step 1/9 , train mean reward=1.00"
+    assert figures[1] == (
+        "Step 2/9 , train mean reward=1.00, full validation mean reward=1.00, "
+        "full validation mean parse error=0.00"
+    )
+
+
+def checkpoint(step: int, reward: float | None) -> JobCheckpoint:
+    figures = {} if reward is None else {"full_valid_mean_reward": reward}
+    return JobCheckpoint(
+        id=f"ftckpt_{step}",
+        created_at=1,
+        fine_tuned_model_checkpoint=f"ft:{step}",
+        fine_tuning_job_id="ftjob-a",
+        step_number=step,
+        metrics={"step": step, **figures},
+    )
+
+
+@pytest.mark.parametrize(
+    ("reward", "step", "wanted"),
+    [(0.9, 8, True), (0.3, 8, False), (0.25, 8, False), (0.35, 8, True), (None, 8, False), (0.9, 6, False)],
+)
+def test_what_is_not_among_the_three_best_is_not_published(rooms, reward, step, wanted):
+    job = rooms.submit(method=METHOD)
+    known = [checkpoint(6, 0.5), checkpoint(4, 0.3), checkpoint(2, 0.4)]
+    metrics = StepMetrics(step=step, full_valid_mean_reward=reward)
+    assert publish.wanted(job, known, metrics) is wanted
+    assert publish.wanted(job, [], metrics)
+
+
+def test_the_best_come_first_and_of_equal_ones_the_earliest(rooms):
+    known = [checkpoint(8, 0.5), checkpoint(6, None), checkpoint(4, 0.5), checkpoint(2, -1.0)]
+    ranked = publish.ranked(rooms.submit(method=METHOD), known)
+    assert [one.step_number for one in ranked] == [4, 8, 2, 6]
+    assert publish.ranked(rooms.submit(), known) == known
+
+
+def test_only_plain_figures_are_those_of_a_checkpoint():
+    metrics = StepMetrics.model_validate(
+        {"step": 2, "total_steps": 4, "full_valid_mean_reward": 0.5, "scores": {"train_reward_mean": 0.1}}
+    )
+    assert publish.flat(metrics) == {"step": 2, "full_valid_mean_reward": 0.5}
