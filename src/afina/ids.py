@@ -51,6 +51,15 @@ def api_key() -> str:
     return "sk-afina-" + random_text(40)
 
 
+def derived_api_key(material: bytes) -> str:
+    """A secret that the same material gives again: at least 32 bytes that nobody can guess."""
+    number, letters = int.from_bytes(material, "big"), ""
+    for _ in range(40):
+        number, place = divmod(number, len(ALPHANUMERIC))
+        letters += ALPHANUMERIC[place]
+    return "sk-afina-" + letters
+
+
 def tuned_model_name(base: str, organization: str, suffix: str | None) -> str:
     """`ft:{base}:{organization}:{suffix or nothing}:{8 characters}`."""
     return f"ft:{base}:{organization}:{suffix or ''}:{random_text(8)}"

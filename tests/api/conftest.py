@@ -16,15 +16,21 @@ import openai
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 import tiny_base
+from afina import ids
 from afina.api.app import create_app
 from afina.blobs import Blobs
+from afina.schemas.files import FileObject
+from afina.schemas.fine_tuning import FineTuningJob, SupervisedHyperparameters, SupervisedMethod
 from afina.schemas.models import Manifest, Model
 from afina.serving.registry import register_bundled
 from afina.settings import Settings
-from afina.store import hosts, keys, models, projects
+from afina.store import files, hosts, jobs, keys, models, projects, usage
 from afina.store.database import Database
+from afina.store.scope import Scope
+from afina.store.usage import Used
 from played_host import PlayedHost
 
 KEY = "sk-owner"
@@ -259,3 +265,57 @@ def admin(server: str) -> Iterator[openai.OpenAI]:
         _strict_response_validation=True,
     ) as opened:
         yield opened
+
+
+@pytest.fixture
+def planted(database, project, other_project) -> None:
+    """Rows at known times: days 0, 0, 1 and 3 of a week long ago."""
+    rows = [
+        (10, Used(project, "completions", "m", 5, 7, 2, api_key_id="key_a")),
+        (86_399, Used(other_project, "completions", "n", 50, 70, batch=True)),
+        (86_400, Used(project, "completions", "m", 1, 2)),
+        (3 * 86_400, Used(project, "embeddings", "e", 9)),
+        (3 * 86_400, Used(project, "training", "m", 1000)),
+    ]
+    with database.system() as system:
+        for at, row in rows:
+            usage.record(system, [row])
+            system.connection.execute(
+                text("UPDATE usage SET at = :at WHERE seq = (SELECT max(seq) FROM usage)"), {"at": at}
+            )
+
+
+@pytest.fixture
+def new_job() -> Callable[..., FineTuningJob]:
+    """A job with its file, as rows alone: nobody works on it."""
+
+    def make(scope: Scope, **fields: object) -> FineTuningJob:
+        file = FileObject(id=ids.file_id(), bytes=1, created_at=1, filename="a.jsonl", purpose="fine-tune")
+        files.insert(scope, file)
+        given = {
+            "id": ids.job_id(),
+            "created_at": 1,
+            "model": "afina-tiny",
+            "organization_id": scope.organization_id,
+            "status": "validating_files",
+            "training_file": file.id,
+            "seed": 1,
+            "hyperparameters": SupervisedHyperparameters(),
+            "method": SupervisedMethod(type="supervised"),
+        }
+        return jobs.insert(scope, FineTuningJob.model_validate(given | fields))
+
+    return make
+
+
+@pytest.fixture
+def create(client: TestClient, upload: Callable[..., dict]) -> Callable[..., dict]:
+    """Create a job on a new file and return it."""
+
+    def make(**fields: object) -> dict:
+        body = {"model": "afina-tiny", "training_file": upload()["id"], **fields}
+        reply = client.post("/v1/fine_tuning/jobs", json=body)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    return make

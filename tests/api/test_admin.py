@@ -4,10 +4,8 @@ import openai
 import pytest
 from openai import AuthenticationError, BadRequestError, NotFoundError, PermissionDeniedError
 
-from afina import ids
-from afina.schemas.files import FileObject
-from afina.schemas.fine_tuning import FineTuningJob, SupervisedHyperparameters, SupervisedMethod
-from afina.store import files, jobs
+from afina.store import jobs
+from afina.store.scope import Scope
 
 KEY = "sk-owner"
 
@@ -37,28 +35,19 @@ def test_the_life_of_a_project(admin: openai.OpenAI, project: str):
         projects.update(made.id, name="Ward 9")
 
 
-def test_a_project_at_work_and_the_first_one_stay(admin: openai.OpenAI, database, project: str):
+def test_an_archived_project_ends_its_work_and_the_first_one_stays(
+    admin: openai.OpenAI, database, project: str, new_job
+):
     projects = admin.admin.organization.projects
     with pytest.raises(BadRequestError, match="first project"):
         projects.archive(project)
     made = projects.create(name="busy")
     with database.scope(made.id) as scope:
-        file = FileObject(id=ids.file_id(), bytes=1, created_at=1, filename="a.jsonl", purpose="fine-tune")
-        files.insert(scope, file)
-        job = FineTuningJob(
-            id=ids.job_id(),
-            created_at=1,
-            model="afina-tiny",
-            organization_id=scope.organization_id,
-            status="validating_files",
-            training_file=file.id,
-            seed=1,
-            hyperparameters=SupervisedHyperparameters(),
-            method=SupervisedMethod(type="supervised"),
-        )
-        jobs.insert(scope, job)
-    with pytest.raises(BadRequestError, match=job.id):
-        projects.archive(made.id)
+        job = new_job(scope)
+    assert projects.archive(made.id).status == "archived"
+    with database.system(read=True) as system:
+        scope = Scope(system.connection, made.id, made.id)
+        assert jobs.get(scope, job.id).status == "cancelled"
 
 
 def test_service_accounts_and_their_keys(admin: openai.OpenAI, project: str):

@@ -37,6 +37,12 @@ GET /v1/responses/{response_id}/input_items
 POST /v1/responses/input_tokens
 GET /v1/conversations/{conversation_id}
 GET /v1/conversations/{conversation_id}/items
+GET /v1/evals
+GET /v1/evals/{eval_id}
+GET /v1/evals/{eval_id}/runs
+GET /v1/evals/{eval_id}/runs/{run_id}
+GET /v1/evals/{eval_id}/runs/{run_id}/output_items
+GET /v1/evals/{eval_id}/runs/{run_id}/output_items/{output_item_id}
 GET /v1/webhook_endpoints
 GET /v1/webhook_endpoints/{endpoint_id}
 GET /v1/webhook_event_types
@@ -56,6 +62,12 @@ POST /v1/fine_tuning/jobs/{job_id}/pause
 POST /v1/fine_tuning/jobs/{job_id}/resume
 POST /v1/fine_tuning/alpha/graders/run
 POST /v1/fine_tuning/alpha/graders/validate
+POST /v1/evals
+POST /v1/evals/{eval_id}
+DELETE /v1/evals/{eval_id}
+POST /v1/evals/{eval_id}/runs
+POST /v1/evals/{eval_id}/runs/{run_id}/cancel
+DELETE /v1/evals/{eval_id}/runs/{run_id}
 POST /v1/chat/completions
 POST /v1/chat/completions/{completion_id}
 DELETE /v1/chat/completions/{completion_id}
@@ -88,6 +100,9 @@ GET /v1/afina/keys
 DELETE /v1/afina/keys/{key_id}
 GET /v1/organization/usage/{service}
 GET /v1/organization/costs
+POST /v1/afina/prices
+GET /v1/afina/prices
+DELETE /v1/afina/prices/{model:path}
 POST /v1/organization/projects
 GET /v1/organization/projects
 GET /v1/organization/projects/{project_id}

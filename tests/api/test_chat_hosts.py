@@ -15,18 +15,41 @@ from afina.store import hosts
 from afina.store.database import Database
 
 CHAT = "/v1/chat/completions"
+OWNER = {"authorization": "Bearer sk-owner"}
 HI = [{"role": "user", "content": "Hi"}]
 
 
 def test_no_host_in_time(settings: Settings, database: Database):
     app = create_app(replace(settings, host_start_seconds=0.5))
-    with TestClient(app, headers={"authorization": "Bearer sk-owner"}) as client:
+    with TestClient(app, headers=OWNER) as client:
         for stream in (False, True):
             reply = client.post(CHAT, json={"model": "afina-tiny", "messages": HI, "stream": stream})
             assert (reply.status_code, reply.json()["error"]["code"]) == (503, "model_loading")
             assert int(reply.headers["retry-after"]) > 0
     with database.system() as system:
         assert hosts.wanted(system, within_seconds=60) == ["afina-tiny"], "the worker is told"
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses"])
+def test_without_workers_nobody_is_waited_for(settings: Settings, path: str):
+    alone = replace(settings, workers=0, host_start_seconds=3600)
+    body = (
+        {"model": "afina-tiny", "input": "Hi"}
+        if "responses" in path
+        else {"model": "afina-tiny", "messages": HI}
+    )
+    with TestClient(create_app(alone), headers=OWNER) as client:
+        reply = client.post(path, json=body)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (503, "model_not_loaded") and "--workers 0" in error[
+        "message"
+    ]
+    assert reply.headers["x-should-retry"] == "false"
+
+
+def test_without_workers_a_host_that_is_there_answers(played, settings: Settings):
+    with TestClient(create_app(replace(settings, workers=0)), headers=OWNER) as client:
+        assert client.post(CHAT, json={"model": "afina-tiny", "messages": HI}).status_code == 200
 
 
 def test_a_host_that_comes_later_is_waited_for(played, client: TestClient, database: Database):

@@ -20,6 +20,7 @@ from afina.api.app import create_app
 from afina.host import encoder
 from afina.schemas.embeddings import ENCODER
 from afina.schemas.moderations import MODERATOR
+from afina.serving import moderations
 from afina.settings import Settings
 from afina.store import hosts
 from afina.store.database import Database
@@ -173,3 +174,25 @@ def test_a_classifier_beside_the_phrases(settings: Settings, database: Database,
     plain, threat = (result["category_scores"] for result in reply["results"])
     assert plain["hate"] > 0 and plain["sexual/minors"] > 0 and plain["violence"] == 0
     assert threat["violence"] == 0.75 and threat["hate"] > 0 and reply["model"].startswith("judge+")
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "given", "words"),
+    [
+        ("MOST_TOKENS", 10, "dog " * 50, "'input' has"),
+        ("MOST_TOKENS", 10, ["dog", "dog " * 50], "'input[1]' has"),
+        ("MOST_TOKENS_IN_ALL", 20, ["dog dog"] * 20, "all inputs together have"),
+    ],
+)
+def test_a_classifier_reads_only_so_much(
+    settings: Settings, classifier: Path, monkeypatch: pytest.MonkeyPatch, name, most, given, words
+):
+    monkeypatch.setattr(moderations, name, most)
+    with TestClient(create_app(replace(settings, moderator=str(classifier)))) as opened:
+        owner = {"authorization": "Bearer sk-owner"}
+        reply = opened.post(MODERATIONS, json={"input": given}, headers=owner)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"]) == (400, "input") and f"at most {most} tokens" in error[
+        "message"
+    ]
+    assert words in error["message"]

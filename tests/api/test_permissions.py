@@ -4,34 +4,17 @@ import openai
 import pytest
 from openai import NotFoundError, PermissionDeniedError
 
-from afina import ids
-from afina.schemas.files import FileObject
-from afina.schemas.fine_tuning import FineTuningJob, SupervisedHyperparameters, SupervisedMethod
 from afina.schemas.models import Model
-from afina.store import files, jobs, models, projects
+from afina.store import models, projects
 
 NAME = "ft:afina-tiny:personal:ward:abcdefgh"
 
 
 @pytest.fixture
-def tuned(database, project) -> str:
+def tuned(database, project, new_job) -> str:
     """A tuned model of the first project, with the job that made it."""
     with database.scope(project) as scope:
-        file = FileObject(id=ids.file_id(), bytes=1, created_at=1, filename="a.jsonl", purpose="fine-tune")
-        files.insert(scope, file)
-        job = FineTuningJob(
-            id=ids.job_id(),
-            created_at=1,
-            model="afina-tiny",
-            organization_id=scope.organization_id,
-            status="validating_files",
-            training_file=file.id,
-            seed=1,
-            hyperparameters=SupervisedHyperparameters(),
-            method=SupervisedMethod(type="supervised"),
-            afina={"adapter": {"rank": 5, "alpha": 7.0}},
-        )
-        jobs.insert(scope, job)
+        job = new_job(scope, afina={"adapter": {"rank": 5, "alpha": 7.0}})
         model = Model(id=NAME, created=1, owned_by="p", kind="tuned", base="afina-tiny", job_id=job.id)
         models.insert(scope, model)
     return NAME

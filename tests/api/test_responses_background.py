@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import openai
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from afina.blobs import Blobs
 from afina.settings import Settings
-from afina.store import work
+from afina.store import keys, work
 from afina.store.database import Database
 from afina.worker.context import Context, Hold
 from afina.worker.executors.local import LocalExecutor
@@ -52,6 +53,17 @@ def test_a_worker_makes_it(played, official: openai.OpenAI, context: Context, da
     assert after.usage.input_tokens > found.usage.input_tokens
 
 
+def test_its_tokens_are_those_of_the_key_that_asked(
+    played, client: TestClient, context: Context, database: Database, project: str
+):
+    queued(client)
+    respond(context, claim(database))
+    with database.system(read=True) as system:
+        who = system.connection.execute(text("SELECT api_key_id FROM usage")).scalar_one()
+    with database.read(project) as scope:
+        assert keys.page(scope).data[0].id == who
+
+
 def test_a_stream_follows_it(played, official: openai.OpenAI, context: Context, database: Database):
     events = iter(official.responses.create(**ASK, stream=True))
     first = next(events)
@@ -65,9 +77,10 @@ def test_a_stream_follows_it(played, official: openai.OpenAI, context: Context, 
 
 def test_what_is_cancelled_is_not_made(played, client: TestClient, context: Context, database: Database):
     name = queued(client)
+    hold = claim(database)
     for _ in range(2):
         assert client.post(f"{RESPONSES}/{name}/cancel").json()["status"] == "cancelled"
-    respond(context, claim(database))
+    respond(context, hold)
     assert played.asked == [] and claim(database) is None
     assert client.get(f"{RESPONSES}/{name}").json()["status"] == "cancelled"
 

@@ -6,29 +6,8 @@ import openai
 import pytest
 from sqlalchemy import text
 
-from afina.store import usage
-from afina.store.usage import Used
-
 KEY = "sk-owner"
 HI = [{"role": "user", "content": "Hi"}]
-
-
-@pytest.fixture
-def planted(database, project, other_project) -> None:
-    """Rows at known times: days 0, 0, 1 and 3 of a week long ago."""
-    rows = [
-        (10, Used(project, "completions", "m", 5, 7, 2, api_key_id="key_a")),
-        (86_399, Used(other_project, "completions", "n", 50, 70, batch=True)),
-        (86_400, Used(project, "completions", "m", 1, 2)),
-        (3 * 86_400, Used(project, "embeddings", "e", 9)),
-        (3 * 86_400, Used(project, "training", "m", 1000)),
-    ]
-    with database.system() as system:
-        for at, row in rows:
-            usage.record(system, [row])
-            system.connection.execute(
-                text("UPDATE usage SET at = :at WHERE seq = (SELECT max(seq) FROM usage)"), {"at": at}
-            )
 
 
 def results(admin: openai.OpenAI, service: str = "completions", **query):
@@ -60,6 +39,22 @@ def test_the_rows_are_the_replies(admin, played, database, project):
     assert found[0].num_model_requests == len(sent)
     assert found[0].input_tokens == sum(one.prompt_tokens for one in sent)
     assert found[0].output_tokens == sum(one.completion_tokens for one in sent)
+
+
+@pytest.mark.parametrize("cached", [None, 2])
+def test_what_a_host_has_cached_is_told_and_counted(admin, played, cached):
+    played.cached = cached
+    told = cached or 0
+    chat = admin.chat.completions.create(model="afina-tiny", messages=HI)
+    stream = admin.chat.completions.create(
+        model="afina-tiny", messages=HI, stream=True, stream_options={"include_usage": True}
+    )
+    usages = [chat.usage, list(stream)[-1].usage]
+    assert [used.prompt_tokens_details.cached_tokens for used in usages] == [told, told]
+    response = admin.responses.create(model="afina-tiny", input="Hi")
+    assert response.usage.input_tokens_details.cached_tokens == told
+    page = admin.admin.organization.usage.completions(start_time=int(time.time()) - 86_400)
+    assert [one.input_cached_tokens for bucket in page.data for one in bucket.results] == [3 * told]
 
 
 def test_a_stream_that_is_left_is_counted(admin, played, database):
@@ -118,30 +113,6 @@ def test_groups_and_filters(admin, planted, project, other_project):
     assert results(admin, batch=True)[0][0]["input_tokens"] == 50
     assert results(admin, user_ids=["user-1"])[0] == []
     assert len(results(admin, bucket_width="1h", limit=48)) == 48
-
-
-def test_costs_are_lines_of_tokens(admin, planted, project):
-    costs = admin.admin.organization.usage.costs
-    page = costs(start_time=0, end_time=7 * 86_400, group_by=["line_item"])
-    lines = [{one.line_item: one.quantity for one in bucket.results} for bucket in page.data]
-    assert lines[0] == {
-        "m, input_tokens": 5,
-        "m, output_tokens": 7,
-        "n, input_tokens": 50,
-        "n, output_tokens": 70,
-    }
-    assert lines[3] == {"e, input_tokens": 9, "m, training_tokens": 1000}
-    [whole] = costs(start_time=0, end_time=86_400).data[0].results
-    assert (whole.amount.value, whole.amount.currency, whole.quantity) == (0, "usd", None)
-    only = costs(
-        start_time=0,
-        end_time=7 * 86_400,
-        line_items=["m, training_tokens"],
-        group_by=["line_item", "project_id"],
-    )
-    assert [(one.project_id, one.quantity) for bucket in only.data for one in bucket.results] == [
-        (project, 1000)
-    ]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_what_a_strict_schema_may_not_have(schema: dict, words: str):
         ({"type": "magic"}, "magic"),
         ({"properties": 5}, "properties must be an object"),
         ({"type": "string", "pattern": "("}, "'pattern'"),
+        ({"type": "string", "pattern": "(canary)+$" * 50}, "'pattern'"),
         ({"enum": ["x" * 70_000]}, "65536 characters"),
         ({"allOf": [{"$ref": "#/absent"}]}, "does not exist"),
         ({"properties": {f"p{i}": {"type": "null"} for i in range(900)}}, "too complex"),
@@ -80,4 +81,9 @@ def test_what_a_strict_schema_may_not_have(schema: dict, words: str):
 def test_what_no_schema_may_have(schema: dict, words: str):
     for strict in (False, True):
         found = fault(closed(a=schema) if strict and "properties" not in schema else schema, strict=strict)
-        assert found and (strict or words in found) and len(found) < 200
+        assert found and (strict or words in found) and len(found) < 200 and "canary" not in found
+
+
+@pytest.mark.parametrize("schema", [{"$ref": "#"}, {"anyOf": [{"$ref": "#"}]}])
+def test_a_schema_that_is_only_itself(schema: dict):
+    assert fault(schema, strict=False) == "it refers to itself without ever coming to an end."

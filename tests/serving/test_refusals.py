@@ -57,3 +57,11 @@ async def test_a_reply_that_is_no_error_object():
     with pytest.raises(Unavailable) as found:
         await check(httpx.Response(500, text="Internal Server Error", request=request))
     assert found.value.retry_after == 5
+
+
+async def test_what_a_host_says_is_not_written_down(caplog: pytest.LogCaptureFixture):
+    request = httpx.Request("POST", "http://host/v1/completions")
+    body = {"error": {"message": "patient Ana Ruiz is no schema", "code": "odd"}}
+    with pytest.raises(Unavailable):
+        await check(httpx.Response(400, json=body, request=request))
+    assert "Ana" not in caplog.text and "400" in caplog.text and "code=odd" in caplog.text

@@ -8,7 +8,7 @@ from afina.schemas.chat_replies import CalledFunction, TokenLogprob, ToolCall
 from afina.schemas.response_items import FunctionCallItem, FunctionOutputItem, MessageItem
 from afina.schemas.response_replies import Response, ResponseEvent, ResponseUsage, StoredResponse
 from afina.schemas.responses import TextConfig
-from afina.serving.response_events import Telling, replay
+from afina.serving.response_events import ResponseWriter, replay
 from afina.serving.response_messages import messages
 from afina.serving.responses import behind
 
@@ -23,22 +23,22 @@ CALL = ToolCall(id="call_1", function=CalledFunction(name="f", arguments='{"a": 
 ENTRY = TokenLogprob(token="a", bytes=[97], logprob=-0.5, top_logprobs=[])
 
 
-def told(pieces: list[str | ToolCall], *, end: str) -> tuple[list[ResponseEvent], StoredResponse]:
-    telling = Telling(BEGUN)
-    events = list(telling.begin())
+def written(pieces: list[str | ToolCall], *, end: str) -> tuple[list[ResponseEvent], StoredResponse]:
+    writer = ResponseWriter(BEGUN)
+    events = list(writer.begin())
     for piece in pieces:
-        events += telling.call(piece) if isinstance(piece, ToolCall) else telling.say(piece, [ENTRY])
+        events += writer.write_call(piece) if isinstance(piece, ToolCall) else writer.write(piece, [ENTRY])
     if end == "failed":
-        events += telling.fail(AfinaError("away"))
+        events += writer.fail(AfinaError("away"))
     else:
-        events += telling.end("length" if end == "incomplete" else "stop", ResponseUsage(), now=5)
-    return events, StoredResponse(response=telling.response, input=[], cuts=telling.cuts)
+        events += writer.end("length" if end == "incomplete" else "stop", ResponseUsage(), now=5)
+    return events, StoredResponse(response=writer.response, input=[], cuts=writer.cuts)
 
 
 @pytest.mark.parametrize("end", ["completed", "incomplete", "failed"])
 @pytest.mark.parametrize("pieces", [["a", "bc"], ["a", CALL, CALL, "d"], [CALL], []])
 def test_a_replay_has_the_events_of_the_stream(pieces: list[str | ToolCall], end: str):
-    events, stored = told(pieces, end=end)
+    events, stored = written(pieces, end=end)
     kept = StoredResponse.model_validate_json(stored.model_dump_json())
     assert [event.model_dump_json() for event in replay(kept)] == [
         event.model_dump_json() for event in events
@@ -50,7 +50,7 @@ def test_a_replay_has_the_events_of_the_stream(pieces: list[str | ToolCall], end
 
 
 def test_the_last_item_of_a_reply_that_is_cut_is_incomplete():
-    _, stored = told([CALL, "text"], end="incomplete")
+    _, stored = written([CALL, "text"], end="incomplete")
     assert [item.status for item in stored.response.output] == ["completed", "incomplete"]
 
 

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
-from afina import ids
+from afina.api import attempts
 from afina.api.admin_projects import inside
+from afina.api.attempts import Again
 from afina.api.auth import Admin
 from afina.api.body import Body, json_body
-from afina.api.queries import After, limited
+from afina.api.queries import After, Limit
 from afina.api.rooms import InRooms
 from afina.errors import InvalidRequest
 from afina.schemas.admin import (
@@ -20,6 +21,7 @@ from afina.schemas.admin import (
 )
 from afina.schemas.record import Deleted, Page
 from afina.store import clock, keys, service_accounts
+from afina.store.keys import Key
 from afina.store.scope import Scope
 from afina.store.service_accounts import ServiceAccount
 
@@ -28,39 +30,70 @@ router = APIRouter(prefix="/organization/projects/{project_id}/service_accounts"
 
 @router.post("")
 def create(
+    *,
     project_id: str,
     caller: Admin,
     rooms: InRooms,
+    response: Response,
+    again: Again,
     body: Annotated[Body[CreateServiceAccount], Depends(json_body(CreateServiceAccount))],
 ) -> NewServiceAccount:
     """A member of the project with its first key; or the account alone, which may do nothing yet."""
     asked = body.value
     alone = bool(asked.create_service_account_only)
+    attempt = again.attempt("service_accounts", body.sha256)
     if alone and asked.expires_in_seconds is not None:
         raise InvalidRequest(
             "Invalid 'expires_in_seconds': there is no key where only the account is asked for.",
             param="expires_in_seconds",
             code="invalid_value",
         )
-    role = "none" if alone else "member"
     with inside(rooms, caller, project_id) as scope:
-        account = service_accounts.insert(scope, name=asked.name, role=role, actor=caller.key_id)
-        first = CreateAccountKey(expires_in_seconds=asked.expires_in_seconds)
-        key = None if alone else new_key(scope, account, first, actor=caller.key_id)
+
+        def make_alone(scope: Scope) -> tuple[str, ServiceAccount]:
+            account = service_accounts.insert(scope, name=asked.name, role="none", actor=caller.key_id)
+            return account.id, account
+
+        def make(secret: str) -> Key:
+            account = service_accounts.insert(scope, name=asked.name, role="member", actor=caller.key_id)
+            first = CreateAccountKey(expires_in_seconds=asked.expires_in_seconds)
+            return new_key(scope, account, first, secret=secret, actor=caller.key_id)
+
+        def show(key: Key, secret: str) -> NewServiceAccount:
+            account = service_accounts.get(scope, key.service_account_id or "")
+            return shown(account, with_secret(key, secret))
+
+        if alone:
+            found = attempts.once(scope, attempt, response, find=service_accounts.get, make=make_alone)
+            return shown(found, None)
+        return attempts.once_with_secret(scope, attempt, response, again=again, make=make, show=show)
+
+
+def shown(account: ServiceAccount, key: AccountKey | None) -> NewServiceAccount:
+    """An account as it is shown when it is made."""
     return NewServiceAccount(
-        id=account.id, name=account.name, role=role, created_at=account.created_at, api_key=key
+        id=account.id, name=account.name, role=account.role, created_at=account.created_at, api_key=key
     )
 
 
-def new_key(scope: Scope, account: ServiceAccount, asked: CreateAccountKey, *, actor: str) -> AccountKey:
+def with_secret(key: Key, secret: str) -> AccountKey:
+    """A key as it is shown when it is made."""
+    return AccountKey(
+        id=key.id, name=key.name, value=secret, created_at=key.created_at, expires_at=key.expires_at
+    )
+
+
+def new_key(
+    scope: Scope, account: ServiceAccount, asked: CreateAccountKey, *, secret: str, actor: str
+) -> Key:
     """One more key of an account."""
     if account.role == "none":
         raise InvalidRequest(
             "This service account has no role in the project. Give it one before it gets a key.",
             code="invalid_state",
         )
-    secret, lifetime = ids.api_key(), asked.expires_in_seconds
-    key = keys.insert(
+    lifetime = asked.expires_in_seconds
+    return keys.insert(
         scope,
         secret,
         name=asked.name,
@@ -68,9 +101,6 @@ def new_key(scope: Scope, account: ServiceAccount, asked: CreateAccountKey, *, a
         expires_at=None if lifetime is None else clock.seconds(scope) + lifetime,
         service_account_id=account.id,
         actor=actor,
-    )
-    return AccountKey(
-        id=key.id, name=key.name, value=secret, created_at=key.created_at, expires_at=key.expires_at
     )
 
 
@@ -80,7 +110,7 @@ def page(
     project_id: str,
     caller: Admin,
     rooms: InRooms,
-    limit: Annotated[int, Depends(limited(20, 100))],
+    limit: Limit,
     after: After = None,
 ) -> Page[ServiceAccount]:
     """The project's service accounts, newest first."""
@@ -126,10 +156,17 @@ def create_key(
     account_id: str,
     caller: Admin,
     rooms: InRooms,
+    response: Response,
+    again: Again,
     body: Annotated[Body[CreateAccountKey], Depends(json_body(CreateAccountKey))],
 ) -> AccountKey:
     """One more key of a service account."""
+    attempt = again.attempt(f"service_accounts.api_keys {account_id}", body.sha256)
     with inside(rooms, caller, project_id) as scope:
         keys.take_turn(scope)  # an account that is being deleted, or gets another role, gets no key meanwhile
         account = service_accounts.get(scope, account_id)
-        return new_key(scope, account, body.value, actor=caller.key_id)
+
+        def make(secret: str) -> Key:
+            return new_key(scope, account, body.value, secret=secret, actor=caller.key_id)
+
+        return attempts.once_with_secret(scope, attempt, response, again=again, make=make, show=with_secret)

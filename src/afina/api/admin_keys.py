@@ -4,13 +4,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
-from afina import ids
+from afina.api import attempts
 from afina.api.admin_projects import living
+from afina.api.attempts import Again
 from afina.api.auth import Admin, Caller
 from afina.api.body import Body, json_body
-from afina.api.queries import After, Order, limited
+from afina.api.queries import After, Limit, Order
 from afina.api.rooms import InRooms, Rooms
 from afina.schemas.admin import AdminKey, CreateAdminKey, NewAdminKey
 from afina.schemas.record import Deleted, Page
@@ -44,17 +45,29 @@ def shown(key: Key) -> AdminKey:
 
 @router.post("")
 def create(
-    caller: Admin, rooms: InRooms, body: Annotated[Body[CreateAdminKey], Depends(json_body(CreateAdminKey))]
+    *,
+    caller: Admin,
+    rooms: InRooms,
+    response: Response,
+    again: Again,
+    body: Annotated[Body[CreateAdminKey], Depends(json_body(CreateAdminKey))],
 ) -> NewAdminKey:
     """Make a key of the organisation."""
-    asked, secret = body.value, ids.api_key()
+    asked, attempt = body.value, again.attempt("organization.admin_api_keys", body.sha256)
+
+    def show(key: Key, secret: str) -> NewAdminKey:
+        return NewAdminKey(**dict(shown(key)), value=secret)
+
     with first_project(rooms, caller) as scope:
-        lifetime = asked.expires_in_seconds
-        expires_at = None if lifetime is None else clock.seconds(scope) + lifetime
-        key = keys.insert(
-            scope, secret, name=asked.name, role="admin", expires_at=expires_at, actor=caller.key_id
-        )
-    return NewAdminKey(**dict(shown(key)), value=secret)
+
+        def make(secret: str) -> Key:
+            lifetime = asked.expires_in_seconds
+            expires_at = None if lifetime is None else clock.seconds(scope) + lifetime
+            return keys.insert(
+                scope, secret, name=asked.name, role="admin", expires_at=expires_at, actor=caller.key_id
+            )
+
+        return attempts.once_with_secret(scope, attempt, response, again=again, make=make, show=show)
 
 
 @router.get("")
@@ -62,7 +75,7 @@ def page(
     *,
     caller: Admin,
     rooms: InRooms,
-    limit: Annotated[int, Depends(limited(20, 100))],
+    limit: Limit,
     after: After = None,
     order: Order = "desc",
 ) -> Page[AdminKey]:

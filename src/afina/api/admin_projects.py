@@ -4,11 +4,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
+from afina.api import attempts
+from afina.api.attempts import Again
 from afina.api.auth import Admin, Caller
 from afina.api.body import Body, json_body
-from afina.api.queries import After, limited
+from afina.api.queries import After, Limit
 from afina.api.rooms import InRooms, Rooms
 from afina.errors import InvalidRequest, NotFound
 from afina.schemas.admin import (
@@ -20,10 +22,10 @@ from afina.schemas.admin import (
     UpdateProject,
 )
 from afina.schemas.record import Deleted, Page
-from afina.store import keys, projects, service_accounts
+from afina.store import archiving, keys, projects, service_accounts
 from afina.store.keys import Key
 from afina.store.projects import Project
-from afina.store.scope import Scope
+from afina.store.scope import Scope, System
 
 router = APIRouter(prefix="/organization/projects")
 
@@ -51,11 +53,27 @@ def shown(project: Project) -> ProjectObject:
 
 @router.post("")
 def create(
-    caller: Admin, rooms: InRooms, body: Annotated[Body[CreateProject], Depends(json_body(CreateProject))]
+    *,
+    caller: Admin,
+    rooms: InRooms,
+    response: Response,
+    again: Again,
+    body: Annotated[Body[CreateProject], Depends(json_body(CreateProject))],
 ) -> ProjectObject:
     """A new project, which has no key yet: a service account brings the first one."""
-    with rooms.database.system() as system:
-        return shown(projects.create(system, caller.organization_id, body.value.name, actor=caller.key_id))
+    organization = caller.organization_id
+
+    def make(scope: Scope) -> tuple[str, Project]:
+        system = System(scope.connection)
+        made = projects.create(system, organization, body.value.name, actor=caller.key_id)
+        return made.id, made
+
+    def find(scope: Scope, project_id: str) -> Project:
+        return projects.get(System(scope.connection), organization, project_id)
+
+    with rooms.database.scope(caller.project_id) as scope:
+        attempt = again.attempt("organization.projects", body.sha256)
+        return shown(attempts.once(scope, attempt, response, find=find, make=make))
 
 
 @router.get("")
@@ -63,7 +81,7 @@ def page(
     *,
     caller: Admin,
     rooms: InRooms,
-    limit: Annotated[int, Depends(limited(20, 100))],
+    limit: Limit,
     after: After = None,
     include_archived: bool = False,
 ) -> Page[ProjectObject]:
@@ -105,7 +123,7 @@ def archive(project_id: str, caller: Admin, rooms: InRooms) -> ProjectObject:
     if found.status == "archived":
         return found
     with inside(rooms, caller, project_id) as scope:
-        projects.archive(scope, actor=caller.key_id)
+        archiving.archive(scope, actor=caller.key_id)
     return retrieve(project_id, caller, rooms)
 
 
@@ -134,7 +152,7 @@ def page_keys(
     project_id: str,
     caller: Admin,
     rooms: InRooms,
-    limit: Annotated[int, Depends(limited(20, 100))],
+    limit: Limit,
     after: After = None,
     owner_project_access: str = "any",
 ) -> Page[ProjectKey]:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
 
 import afina
@@ -17,9 +18,12 @@ from afina.api import (
     chat_exports,
     completions,
     conversations,
+    costs,
     embeddings,
     errors,
     estimates,
+    eval_runs,
+    evals,
     files,
     fine_tuning,
     graders,
@@ -29,6 +33,7 @@ from afina.api import (
     moderations,
     pages,
     permissions,
+    prices,
     responses,
     scores,
     stored_chats,
@@ -45,6 +50,8 @@ from afina.store.database import Database
 
 log = logging.getLogger(__name__)
 
+JOINS = 2
+
 
 def create_app(settings: Settings) -> FastAPI:
     """The server for one data directory, whose database has been upgraded and founded before."""
@@ -53,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         database, blobs = Database(settings.database), Blobs(settings.data / "blobs")
         router = Router(database, blobs, settings)
-        app.state.rooms = Rooms(settings, database, blobs, router, Sandbox())
+        app.state.rooms = Rooms(settings, database, blobs, router, Sandbox(), CapacityLimiter(JOINS))
         if reason := await asyncio.to_thread(missing):
             log.warning("python graders are not available reason=%s", reason)
         yield
@@ -72,9 +79,9 @@ def create_app(settings: Settings) -> FastAPI:
         api.include_router(resource.router)
     for resource in (stored_chats, chat_exports, completions):
         api.include_router(resource.router)
-    for resource in (responses, conversations, embeddings, moderations, graders):
+    for resource in (responses, conversations, embeddings, moderations, graders, evals, eval_runs):
         api.include_router(resource.router)
-    for resource in (permissions, webhooks, usage, admin_projects, admin_accounts, admin_keys):
+    for resource in (permissions, webhooks, usage, costs, prices, admin_projects, admin_accounts, admin_keys):
         api.include_router(resource.router)
     app.include_router(api)
     app.include_router(pages.router)

@@ -9,7 +9,7 @@ from afina.api import attempts
 from afina.api.attempts import Again
 from afina.api.auth import Member, Viewer
 from afina.api.body import Body, json_body
-from afina.api.queries import After, limited
+from afina.api.queries import After, Limit
 from afina.api.rooms import InRooms
 from afina.schemas.batches import WINDOW_SECONDS, Batch, CreateBatch
 from afina.schemas.record import Page
@@ -50,9 +50,7 @@ def create(
 
 
 @router.get("")
-def page(
-    *, caller: Viewer, rooms: InRooms, limit: Annotated[int, Depends(limited(20, 100))], after: After = None
-) -> Page[Batch]:
+def page(*, caller: Viewer, rooms: InRooms, limit: Limit, after: After = None) -> Page[Batch]:
     """The project's batches, newest first."""
     with rooms.database.read(caller.project_id) as scope:
         return batches.page(scope, after=after, limit=limit)

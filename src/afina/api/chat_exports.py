@@ -5,18 +5,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
 from afina import ids
+from afina.api import attempts
+from afina.api.attempts import Again
 from afina.api.auth import Caller, Member
 from afina.api.body import Body, json_body
 from afina.api.rooms import InRooms, Rooms
 from afina.api.upload_form import NewFile, basename
+from afina.blobs import Written
 from afina.data import chat_format
 from afina.data.strict_json import JsonObject
 from afina.errors import InvalidRequest, NotFound, Unavailable
 from afina.schemas.stored_chats import ChatExport, ExportChats, LeftOut, StoredChat
-from afina.store import chats, clock, files
+from afina.store import chats, clock, files, idempotency
+from afina.store.idempotency import Made
 from afina.store.scope import Scope
 
 router = APIRouter(prefix="/afina/chat_exports")
@@ -27,24 +31,52 @@ ANSWERED = {"content", "refusal", "tool_calls", "function_call"}
 
 @router.post("")
 def create(
-    caller: Member, rooms: InRooms, body: Annotated[Body[ExportChats], Depends(json_body(ExportChats))]
+    *,
+    caller: Member,
+    rooms: InRooms,
+    response: Response,
+    again: Again,
+    body: Annotated[Body[ExportChats], Depends(json_body(ExportChats))],
 ) -> ChatExport:
     """Write the chosen chats as examples, oldest first, into a new file of the project."""
+    attempt = again.attempt("chat_exports", body.sha256)
+    if attempt.again:
+        with rooms.database.scope(caller.project_id) as scope:
+            if (known := attempts.replayed(scope, attempt, response)) is not None:
+                return export_of(scope, known)
+    identifier = ids.file_id()
     new = NewFile(basename(body.value.filename, param="filename"), "fine-tune", expires_after=None)
-    identifier, count = ids.file_id(), Count()
-    with rooms.blobs.writer(f"files/{identifier}") as writer:
-        for line in count.lines(every(rooms, caller, body.value)):
+    written, count = write(rooms, caller, body.value, blob=f"files/{identifier}")
+    with rooms.database.scope(caller.project_id) as scope:  # its bytes are durable: it may be seen
+        known = attempts.replayed(scope, attempt, response)
+        if known is None:
+            file = new.file(identifier, written, now=clock.seconds(scope))
+            known = Made(files.insert(scope, file, actor=caller.key_id).id, vars(count))
+            idempotency.remember(scope, attempt, known.object_id, detail=known.detail)
+        export = export_of(scope, known)
+    if export.file.id != identifier:  # an equal attempt was quicker
+        rooms.blobs.delete(f"files/{identifier}")
+    return export
+
+
+def export_of(scope: Scope, made: Made) -> ChatExport:
+    """An export as it was answered when it was made."""
+    count = Count(**{name: int(str(number)) for name, number in made.detail.items()})
+    left_out = LeftOut(cut_short=count.cut_short, unfit=count.unfit)
+    return ChatExport(file=files.get(scope, made.object_id), examples=count.examples, left_out=left_out)
+
+
+def write(rooms: Rooms, caller: Caller, asked: ExportChats, *, blob: str) -> tuple[Written, "Count"]:
+    """The chosen chats as the lines of a blob."""
+    count = Count()
+    with rooms.blobs.writer(blob) as writer:
+        for line in count.lines(every(rooms, caller, asked)):
             writer.write(line)
             if writer.bytes > rooms.settings.max_file_bytes:
                 raise too_much(f"they make a file of more than {rooms.settings.max_file_bytes} bytes")
         if not count.examples:
             raise too_little(count)
-        written = writer.commit()
-    with rooms.database.scope(caller.project_id) as scope:  # its bytes are durable: it may be seen
-        file = new.file(identifier, written, now=clock.seconds(scope))
-        file = files.insert(scope, file, actor=caller.key_id)
-    left_out = LeftOut(cut_short=count.cut_short, unfit=count.unfit)
-    return ChatExport(file=file, examples=count.examples, left_out=left_out)
+        return writer.commit(), count
 
 
 def every(rooms: Rooms, caller: Caller, asked: ExportChats) -> Iterator[StoredChat]:

@@ -2,39 +2,50 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 
 from afina import ids
+from afina.api import attempts
+from afina.api.attempts import Again
 from afina.api.auth import Member, Viewer
 from afina.api.body import Body, json_body
 from afina.api.item_pages import item_page
-from afina.api.queries import After, Order, limited
+from afina.api.queries import WhichItems
 from afina.api.rooms import InRooms
 from afina.schemas.conversations import Conversation, CreateConversation, UpdateConversation
 from afina.schemas.record import Deleted
 from afina.serving.response_messages import items_of
 from afina.store import clock, conversations
+from afina.store.scope import Scope
 
 router = APIRouter(prefix="/conversations")
 
 
 @router.post("")
 def create(
+    *,
     caller: Member,
     rooms: InRooms,
+    response: Response,
+    again: Again,
     body: Annotated[Body[CreateConversation], Depends(json_body(CreateConversation))],
 ) -> Conversation:
     """Begin a conversation, with a few items or none."""
     asked = body.value
-    with rooms.database.scope(caller.project_id) as scope:
+
+    def make(scope: Scope) -> tuple[str, Conversation]:
         conversation = Conversation(
             id=ids.prefixed("conv_"),
             created_at=clock.seconds(scope),
             metadata=asked.metadata or {},
             items=items_of(asked.items),
         )
-        return conversations.insert(scope, conversation)
+        return conversation.id, conversations.insert(scope, conversation)
+
+    with rooms.database.scope(caller.project_id) as scope:
+        attempt = again.attempt("conversations", body.sha256)
+        return attempts.once(scope, attempt, response, find=conversations.get, make=make)
 
 
 @router.get("/{conversation_id}")
@@ -71,11 +82,9 @@ def items(
     conversation_id: str,
     caller: Viewer,
     rooms: InRooms,
-    limit: Annotated[int, Depends(limited(20, 100))],
-    after: After = None,
-    order: Order = "desc",
+    which: WhichItems,
 ) -> JSONResponse:
     """All that was said in it."""
     with rooms.database.read(caller.project_id) as scope:
         said = conversations.history(scope, conversations.get(scope, conversation_id))
-    return JSONResponse(item_page(said, after=after, limit=limit, ascending=order == "asc").wire())
+    return JSONResponse(item_page(said, which).wire())

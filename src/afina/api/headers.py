@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from afina import ids
 from afina.api.errors import respond
-from afina.errors import AfinaError, HeadersTooLarge
+from afina.errors import AfinaError, HeadersTooLarge, InvalidRequest
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADERS = 100
@@ -51,7 +51,7 @@ class ReplyHeaders:
             await respond(error)(scope, receive, send_with_headers)
 
     async def limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, unless its headers are more than anybody needs."""
+        """Pass the request on, unless its headers are more than anybody needs, or contradict each other."""
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         if (
             len(headers) > MAX_HEADERS
@@ -59,6 +59,12 @@ class ReplyHeaders:
         ):
             message = f"At most {MAX_HEADERS} headers with {MAX_HEADER_BYTES} bytes in all are accepted."
             await respond(HeadersTooLarge(message))(scope, receive, send)
+            return
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
+            message = "Send Content-Length or Transfer-Encoding, not both: nobody knows where the body ends."
+            reply = respond(InvalidRequest(message, code="invalid_header"))
+            reply.headers["connection"] = "close"
+            await reply(scope, receive, send)
             return
         await self.app(scope, receive, send)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from afina.api.queries import ItemQuery
 from afina.schemas.response_items import Item
 from afina.schemas.response_replies import ItemPage
 
@@ -18,21 +19,18 @@ class Identified(Protocol):
 Kind = TypeVar("Kind", bound=Identified)
 
 
-def cut(items: Sequence[Kind], *, after: str | None, limit: int, ascending: bool) -> tuple[list[Kind], bool]:
-    """The items of one page, oldest first when `ascending`, and whether more follow.
-
-    Behind an id that is not there is nothing.
-    """
-    ordered = list(items) if ascending else list(reversed(items))
-    if after is not None:
+def cut(items: Sequence[Kind], which: ItemQuery) -> tuple[list[Kind], bool]:
+    """The items of one page and whether more follow. Behind an id that is not there is nothing."""
+    ordered = list(items) if which.ascending else list(reversed(items))
+    if which.after is not None:
         names = [item.id for item in ordered]
-        ordered = ordered[names.index(after) + 1 :] if after in names else []
-    return ordered[:limit], len(ordered) > limit
+        ordered = ordered[names.index(which.after) + 1 :] if which.after in names else []
+    return ordered[: which.limit], len(ordered) > which.limit
 
 
-def item_page(items: Sequence[Item], *, after: str | None, limit: int, ascending: bool) -> ItemPage:
+def item_page(items: Sequence[Item], which: ItemQuery) -> ItemPage:
     """One page of items on the wire."""
-    page, has_more = cut(items, after=after, limit=limit, ascending=ascending)
+    page, has_more = cut(items, which)
     return ItemPage(
         data=page,
         first_id=page[0].id if page else None,

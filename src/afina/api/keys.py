@@ -1,13 +1,14 @@
-"""`/v1/afina/keys`: a project's API keys. A secret is shown once, when it is made."""
+"""`/v1/afina/keys`: a project's API keys. A secret is shown when it is made, and never again."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
-from afina import ids
+from afina.api import attempts
+from afina.api.attempts import Again
 from afina.api.auth import Owner
 from afina.api.body import Body, json_body
-from afina.api.queries import After, limited
+from afina.api.queries import After, Limit
 from afina.api.rooms import InRooms
 from afina.schemas.keys import CreateKey
 from afina.schemas.record import Deleted, Page
@@ -25,22 +26,32 @@ class NewKey(Key):
 
 @router.post("")
 def create(
-    caller: Owner, rooms: InRooms, body: Annotated[Body[CreateKey], Depends(json_body(CreateKey))]
+    *,
+    caller: Owner,
+    rooms: InRooms,
+    response: Response,
+    again: Again,
+    body: Annotated[Body[CreateKey], Depends(json_body(CreateKey))],
 ) -> NewKey:
     """Make a key of this project."""
-    asked, secret = body.value, ids.api_key()
+    asked, attempt = body.value, again.attempt("keys", body.sha256)
+
+    def show(key: Key, secret: str) -> NewKey:
+        return NewKey(**dict(key), secret=secret)
+
     with rooms.database.scope(caller.project_id) as scope:
-        expires_at = None if asked.expires_after is None else clock.seconds(scope) + asked.expires_after
-        key = keys.insert(
-            scope, secret, name=asked.name, role=asked.role, expires_at=expires_at, actor=caller.key_id
-        )
-    return NewKey(**dict(key), secret=secret)
+
+        def make(secret: str) -> Key:
+            expires_at = None if asked.expires_after is None else clock.seconds(scope) + asked.expires_after
+            return keys.insert(
+                scope, secret, name=asked.name, role=asked.role, expires_at=expires_at, actor=caller.key_id
+            )
+
+        return attempts.once_with_secret(scope, attempt, response, again=again, make=make, show=show)
 
 
 @router.get("")
-def page(
-    caller: Owner, rooms: InRooms, limit: Annotated[int, Depends(limited(20, 100))], after: After = None
-) -> Page[Key]:
+def page(caller: Owner, rooms: InRooms, limit: Limit, after: After = None) -> Page[Key]:
     """The project's keys, newest first, revoked ones too."""
     with rooms.database.read(caller.project_id) as scope:
         return keys.page(scope, after=after, limit=limit)

@@ -1,44 +1,40 @@
-"""OpenAI's list prices for supervised fine-tuning, each with where it was read; a table, not a promise."""
+"""`/v1/afina/prices`: what the operator asks for a million tokens of a model; by these `costs` is reckoned."""
 
-import re
+from typing import Annotated
 
-from afina.schemas.estimates import ListPrice
+from fastapi import APIRouter, Depends
 
-COLLECTED = "2026-11-22"
-DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
-GUIDE = "OpenAI's fine-tuning guide"
-OTHERS = "third-party listings"
-UNCHECKED = "not verified"
+from afina.api.auth import Admin
+from afina.api.body import Body, json_body
+from afina.api.rooms import InRooms
+from afina.schemas.prices import Price, SetPrice
+from afina.schemas.record import Deleted, Page
+from afina.store import prices
 
-TABLE = {
-    price.model: price
-    for price in (
-        ListPrice(
-            model="gpt-3.5-turbo",
-            usd_per_million=8.0,
-            as_of="2023-08-22",
-            source="OpenAI's announcement of that day",
-        ),
-        ListPrice(model="gpt-4o", usd_per_million=25.0, as_of=COLLECTED, source=OTHERS),
-        ListPrice(model="gpt-4o-mini", usd_per_million=3.0, as_of=COLLECTED, source=GUIDE),
-        ListPrice(model="gpt-4.1", usd_per_million=25.0, as_of=COLLECTED, source=OTHERS),
-        ListPrice(model="gpt-4.1-mini", usd_per_million=5.0, as_of=COLLECTED, source=OTHERS),
-        ListPrice(model="gpt-4.1-nano", usd_per_million=1.5, as_of=COLLECTED, source=OTHERS),
-        ListPrice(model="babbage-002", usd_per_million=0.4, as_of=COLLECTED, source=UNCHECKED),
-        ListPrice(model="davinci-002", usd_per_million=6.0, as_of=COLLECTED, source=UNCHECKED),
-    )
-}
+router = APIRouter(prefix="/afina/prices")
 
 
-def of(name: str) -> ListPrice | None:
-    """The price of the model that a name means at OpenAI, with its date or without; None for any other name.
+@router.post("")
+def put(
+    caller: Admin, rooms: InRooms, body: Annotated[Body[SetPrice], Depends(json_body(SetPrice))]
+) -> Price:
+    """Give a model a price; to do so again changes it."""
+    with rooms.database.scope(caller.project_id) as scope:
+        return prices.put(scope, body.value, actor=caller.key_id)
 
-    A tuned model costs as much as its base to train further.
-    """
-    base = name.removeprefix("ft:").partition(":")[0]
-    return TABLE.get(DATED.sub("", base))
+
+@router.get("")
+def page(caller: Admin, rooms: InRooms) -> Page[Price]:
+    """All prices, by model."""
+    with rooms.database.system(read=True) as system:
+        data = prices.every(system, caller.organization_id)
+    ends = (data[0].id, data[-1].id) if data else (None, None)
+    return Page[Price](data=data, first_id=ends[0], last_id=ends[1], has_more=False)
 
 
-def usd(tokens: int, price: ListPrice) -> float:
-    """What training on so many tokens costs; those of the validation file are free."""
-    return round(tokens * price.usd_per_million / 1e6, 6)
+@router.delete("/{model:path}")
+def delete(model: str, caller: Admin, rooms: InRooms) -> Deleted:
+    """From now on a model costs nothing."""
+    with rooms.database.scope(caller.project_id) as scope:
+        deleted = prices.delete(scope, model, actor=caller.key_id)
+    return Deleted(id=deleted.id, object="afina.price.deleted")

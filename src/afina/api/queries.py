@@ -26,6 +26,26 @@ def limited(default: int, most: int) -> Callable[[int], Awaitable[int]]:
     return read
 
 
+Limit = Annotated[int, Depends(limited(20, 100))]
+
+
+@dataclass(frozen=True)
+class ItemQuery:
+    """Which items of a list that is read as a whole."""
+
+    after: str | None
+    limit: int
+    ascending: bool
+
+
+async def item_query(limit: Limit, after: After = None, order: Order = "desc") -> ItemQuery:
+    """The newest items first, unless asked otherwise."""
+    return ItemQuery(after, limit, ascending=order == "asc")
+
+
+WhichItems = Annotated[ItemQuery, Depends(item_query)]
+
+
 @dataclass(frozen=True)
 class MetadataFilter:
     """Which pairs a listed object must carry; `absent`: only objects without any."""

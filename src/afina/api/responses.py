@@ -9,11 +9,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from afina.api import attempts
+from afina.api.attempts import Again
 from afina.api.auth import Caller, Member, Viewer
 from afina.api.body import Body, json_body
 from afina.api.chat import warning
 from afina.api.item_pages import item_page
-from afina.api.queries import After, Order, limited
+from afina.api.queries import WhichItems
 from afina.api.response_streams import follow, server_sent
 from afina.api.rooms import InRooms, Rooms
 from afina.api.streams import event_stream, first_of, while_there
@@ -25,32 +27,39 @@ from afina.schemas.response_replies import (
     StoredResponse,
 )
 from afina.schemas.response_replies import Response as ResponseReply
-from afina.schemas.responses import CompactResponse, CountInputTokens, CreateResponse, Spoken
+from afina.schemas.responses import CompactResponse, CountInputTokens, CreateResponse, ResponsePrompt
 from afina.serving import response_turns, responses
 from afina.serving.response_turns import Turn, begin, found
+from afina.store import idempotency, work
 from afina.store import responses as rows
-from afina.store import work
+from afina.store.idempotency import Attempt
 
 router = APIRouter(prefix="/responses")
 
 
 @router.post("", response_model=None)
 async def create(
+    *,
     request: Request,
     caller: Member,
     rooms: InRooms,
+    again: Again,
     body: Annotated[Body[CreateResponse], Depends(json_body(CreateResponse))],
 ) -> Response:
     """Answer, and keep the answer unless told not to; whoever leaves early gets none."""
-    asked = body.value
+    asked, attempt = body.value, again.attempt("responses", body.sha256)
+    if attempt.again and (known := await run_in_threadpool(kept_before, rooms, caller, attempt)):
+        return replayed(rooms, caller, known, streamed=bool(asked.stream))
     turn = await run_in_threadpool(begin, rooms.router, caller.project_id, asked)
     headers = warning(turn.target)
+    keep = partial(kept, rooms, caller, turn=turn, attempt=attempt)
     if asked.background:
-        return await in_background(rooms, caller, turn, headers)
-    keep = partial(kept, rooms, caller, turn)
+        stored = await keep(in_background(turn, caller))
+        if asked.stream:
+            return event_stream(server_sent(follow(rooms, caller, stored.response.id)), headers)
+        return JSONResponse(stored.response.wire(), headers=headers)
     if not asked.stream:
-        stored = await while_there(request, responses.complete(rooms.router, turn))
-        await keep(stored)
+        stored = await keep(await while_there(request, responses.complete(rooms.router, turn)))
         return JSONResponse(stored.response.wire(), headers=headers)
     events = responses.stream(rooms.router, turn, keep)
     # What fails before the first event still becomes an ordinary error reply.
@@ -58,31 +67,48 @@ async def create(
     return event_stream(server_sent(chained(first, events)), headers)
 
 
-async def kept(rooms: Rooms, caller: Caller, turn: Turn, stored: StoredResponse) -> None:
-    """Make a response durable."""
+def kept_before(rooms: Rooms, caller: Caller, attempt: Attempt) -> StoredResponse | None:
+    """What an equal attempt has kept."""
+    with rooms.database.scope(caller.project_id) as scope:
+        known = idempotency.replay(scope, attempt)
+        return known and rows.get(scope, known.object_id)
 
-    def write() -> None:
+
+def replayed(rooms: Rooms, caller: Caller, stored: StoredResponse, *, streamed: bool) -> Response:
+    """A response that was kept before, or the events of its stream."""
+    if streamed:
+        return event_stream(server_sent(follow(rooms, caller, stored.response.id)), attempts.REPLAYED)
+    return JSONResponse(stored.response.wire(), headers=attempts.REPLAYED)
+
+
+async def kept(
+    rooms: Rooms, caller: Caller, stored: StoredResponse, *, turn: Turn, attempt: Attempt
+) -> StoredResponse:
+    """Make a response durable, unless an equal attempt was quicker: then it is that one's.
+
+    Of a stream it is too late to say so: two equal ones at the same time are two responses.
+    """
+
+    def write() -> StoredResponse:
         with rooms.database.scope(caller.project_id) as scope:
+            known = None if turn.request.stream else idempotency.replay(scope, attempt)
+            if known is not None:
+                return rows.get(scope, known.object_id)
             response_turns.keep(scope, turn, stored)
+            if turn.request.store is not False:
+                idempotency.remember(scope, attempt, stored.response.id)
+            if stored.request is not None:
+                work.enqueue(scope, stored.response.id, "respond")
+            return stored
 
-    await run_in_threadpool(write)
+    return await run_in_threadpool(write)
 
 
-async def in_background(rooms: Rooms, caller: Caller, turn: Turn, headers: dict[str, str]) -> Response:
-    """Leave the response to a worker, and stream it as soon as it is there where a stream is wanted."""
+def in_background(turn: Turn, caller: Caller) -> StoredResponse:
+    """The response as a worker finds it."""
     queued = turn.begun.response.model_copy(update={"status": "queued"})
     asked = turn.request.model_dump(mode="json", by_alias=True)
-    stored = turn.begun.model_copy(update={"response": queued, "request": asked})
-
-    def write() -> None:
-        with rooms.database.scope(caller.project_id) as scope:
-            response_turns.keep(scope, turn, stored)
-            work.enqueue(scope, queued.id, "respond")
-
-    await run_in_threadpool(write)
-    if turn.request.stream:
-        return event_stream(server_sent(follow(rooms, caller, queued.id)), headers)
-    return JSONResponse(queued.wire(), headers=headers)
+    return turn.begun.model_copy(update={"response": queued, "request": asked, "api_key_id": caller.key_id})
 
 
 async def chained(
@@ -115,8 +141,8 @@ async def compact(
 ) -> CompactedResponse:
     """A conversation in short, as the model itself sums it up."""
     asked = body.value
-    spoken = Spoken(model=asked.model, previous_response_id=asked.previous_response_id)
-    target, past = await run_in_threadpool(found, rooms.router, caller.project_id, spoken)
+    prompt = ResponsePrompt(model=asked.model, previous_response_id=asked.previous_response_id)
+    target, past = await run_in_threadpool(found, rooms.router, caller.project_id, prompt)
     return await while_there(request, responses.compact(rooms.router, target, asked, past))
 
 
@@ -159,11 +185,9 @@ def input_items(
     response_id: str,
     caller: Viewer,
     rooms: InRooms,
-    limit: Annotated[int, Depends(limited(20, 100))],
-    after: After = None,
-    order: Order = "desc",
+    which: WhichItems,
 ) -> JSONResponse:
     """What a response was asked, without what was said before."""
     with rooms.database.read(caller.project_id) as scope:
         stored = rows.get(scope, response_id)
-    return JSONResponse(item_page(stored.input, after=after, limit=limit, ascending=order == "asc").wire())
+    return JSONResponse(item_page(stored.input, which).wire())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from afina.blobs import Blobs
@@ -21,6 +22,7 @@ class Rooms:
     blobs: Blobs
     router: Router
     sandbox: Sandbox
+    joins: CapacityLimiter  # uploads being completed: each reads all its bytes, and others need threads too
 
 
 async def of(request: Request) -> Rooms:

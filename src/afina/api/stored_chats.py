@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from afina.api.auth import Member, Viewer
 from afina.api.body import Body, json_body
 from afina.api.item_pages import cut
-from afina.api.queries import After, Order, WithMetadata, limited
+from afina.api.queries import After, ItemQuery, Limit, Order, WithMetadata
 from afina.api.rooms import InRooms
 from afina.schemas.record import Deleted, Page
 from afina.schemas.stored_chats import StoredChat, StoredMessage, UpdateChat
@@ -21,7 +21,7 @@ def page(
     *,
     caller: Viewer,
     rooms: InRooms,
-    limit: Annotated[int, Depends(limited(20, 100))],
+    limit: Limit,
     metadata: WithMetadata,
     model: Annotated[str | None, Query(max_length=256)] = None,
     after: After = None,
@@ -73,14 +73,14 @@ def page_messages(
     completion_id: str,
     caller: Viewer,
     rooms: InRooms,
-    limit: Annotated[int, Depends(limited(20, 100))],
+    limit: Limit,
     after: After = None,
     order: Order = "asc",
 ) -> Page[StoredMessage]:
     """The messages that a stored chat answered, in the order in which they were said."""
     with rooms.database.read(caller.project_id) as scope:
         chat = chats.get(scope, completion_id)
-    shown, has_more = cut(chat.messages, after=after, limit=limit, ascending=order == "asc")
+    shown, has_more = cut(chat.messages, ItemQuery(after, limit, ascending=order == "asc"))
     return Page[StoredMessage](
         data=shown,
         first_id=shown[0].id if shown else None,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
@@ -123,15 +124,20 @@ async def store_part(request: Request, rooms: Rooms, blob: str) -> Written:
 
 
 @router.post("/{upload_id}/complete")
-def complete(
+async def complete(
     upload_id: str,
     caller: Member,
     rooms: InRooms,
     body: Annotated[Body[CompleteUpload], Depends(json_body(CompleteUpload))],
 ) -> Upload:
     """Make the parts one file, in the order in which they are named."""
+    return await to_thread.run_sync(joined, rooms, caller, upload_id, body.value, limiter=rooms.joins)
+
+
+def joined(rooms: Rooms, caller: Caller, upload_id: str, asked: CompleteUpload) -> Upload:
+    """The upload with its file, also where another request has just made it."""
     try:
-        return join(rooms, caller, upload_id, body.value)
+        return join(rooms, caller, upload_id, asked)
     except CorruptBlob:  # another request may have been quicker, and has let go of the parts
         with rooms.database.read(caller.project_id) as scope:
             upload = uploads.get(scope, upload_id)
@@ -158,7 +164,7 @@ def check_bytes(rooms: Rooms, upload: Upload, blobs: Sequence[str], *, md5: str 
     """Read the parts once; refuse what is not what was announced. An `md5` that is none is not looked at."""
     digest = hashlib.md5(usedforsecurity=False)
     chunks = chain.from_iterable(rooms.blobs.read(blob) for blob in blobs)
-    written = measure(told(chunks, digest.update))
+    written = measure(observed(chunks, digest.update))
     if written.bytes != upload.bytes:
         text = f"The parts do not add up to the upload: expected {upload.bytes} bytes, got {written.bytes}."
         raise InvalidRequest(text, param="part_ids", code="invalid_value")
@@ -171,7 +177,7 @@ def check_bytes(rooms: Rooms, upload: Upload, blobs: Sequence[str], *, md5: str 
     return written
 
 
-def told(chunks: Iterable[bytes], listener: Callable[[bytes], object]) -> Iterator[bytes]:
+def observed(chunks: Iterable[bytes], listener: Callable[[bytes], object]) -> Iterator[bytes]:
     """The same chunks, of which somebody else hears too."""
     for chunk in chunks:
         listener(chunk)

@@ -3,13 +3,15 @@
 import time
 from typing import Annotated, get_args
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
 from afina import deliveries, ids
+from afina.api import attempts
+from afina.api.attempts import Again
 from afina.api.auth import Caller, Owner, Viewer
 from afina.api.body import Body, json_body
-from afina.api.queries import After, limited
+from afina.api.queries import After, Limit
 from afina.api.rooms import InRooms, Rooms
 from afina.deliveries import Policy, Undelivered
 from afina.errors import InvalidRequest
@@ -28,6 +30,7 @@ from afina.schemas.webhooks import (
     WebhookEvent,
 )
 from afina.store import webhooks
+from afina.store.scope import Scope
 
 router = APIRouter()
 
@@ -42,30 +45,40 @@ Allowed = Annotated[Policy, Depends(policy)]
 
 @router.post("/webhook_endpoints")
 def create(
+    *,
     caller: Owner,
     rooms: InRooms,
+    response: Response,
+    again: Again,
     allowed: Allowed,
     body: Annotated[Body[CreateEndpoint], Depends(json_body(CreateEndpoint))],
 ) -> EndpointWithSecret:
     """Have events told to an address from now on."""
-    asked, secret = body.value, deliveries.new_secret()
+    asked, attempt = body.value, again.attempt("webhook_endpoints", body.sha256)
     allowed.check(asked.url)
-    with rooms.database.scope(caller.project_id) as scope:
+
+    def make(scope: Scope) -> tuple[str, Endpoint]:
         made = webhooks.insert(
             scope,
             name=asked.name,
             url=asked.url,
             event_types=list(asked.event_types),
-            secret=secret,
+            secret=deliveries.new_secret(),
             actor=caller.key_id,
         )
-    return EndpointWithSecret(**dict(made), signing_secret=secret)
+        return made.id, made
+
+    with rooms.database.scope(caller.project_id) as scope:
+        return with_secret(attempts.once(scope, attempt, response, find=webhooks.get, make=make))
+
+
+def with_secret(endpoint: Endpoint) -> EndpointWithSecret:
+    """An endpoint as it is shown to who has just made or changed its secret."""
+    return EndpointWithSecret(**dict(endpoint), signing_secret=endpoint.secret)
 
 
 @router.get("/webhook_endpoints")
-def page(
-    caller: Viewer, rooms: InRooms, limit: Annotated[int, Depends(limited(20, 100))], after: After = None
-) -> Page[Endpoint]:
+def page(caller: Viewer, rooms: InRooms, limit: Limit, after: After = None) -> Page[Endpoint]:
     """The project's endpoints, newest first."""
     with rooms.database.read(caller.project_id) as scope:
         return webhooks.page(scope, after=after, limit=limit)
@@ -110,16 +123,25 @@ def delete(endpoint_id: str, caller: Owner, rooms: InRooms) -> Deleted:
 
 @router.post("/webhook_endpoints/{endpoint_id}/rotate_secret")
 def rotate(
+    *,
     endpoint_id: str,
     caller: Owner,
     rooms: InRooms,
+    response: Response,
+    again: Again,
     body: Annotated[Body[RotateSecret], Depends(json_body(RotateSecret))],
 ) -> EndpointWithSecret:
     """Sign by a new secret; the old one ends at once, or signs beside it for a day."""
-    secret, keep = deliveries.new_secret(), body.value.keep_old_secret_active_for_24_hours
+    keep = body.value.keep_old_secret_active_for_24_hours
+    attempt = again.attempt(f"webhook_endpoints.rotate_secret {endpoint_id}", body.sha256)
+
+    def make(scope: Scope) -> tuple[str, Endpoint]:
+        secret = deliveries.new_secret()
+        made = webhooks.rotate(scope, endpoint_id, secret, keep_old=keep, actor=caller.key_id)
+        return made.id, made
+
     with rooms.database.scope(caller.project_id) as scope:
-        endpoint = webhooks.rotate(scope, endpoint_id, secret, keep_old=keep, actor=caller.key_id)
-    return EndpointWithSecret(**dict(endpoint), signing_secret=secret)
+        return with_secret(attempts.once(scope, attempt, response, find=webhooks.get, make=make))
 
 
 @router.post("/webhook_endpoints/{endpoint_id}/test")

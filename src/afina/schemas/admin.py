@@ -80,7 +80,7 @@ class NewServiceAccount(Record):
     id: str
     object: Literal["organization.project.service_account"] = "organization.project.service_account"
     name: str
-    role: Literal["member", "none"]
+    role: Literal["owner", "member", "none"]
     created_at: int
     api_key: AccountKey | None
 

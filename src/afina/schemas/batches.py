@@ -8,6 +8,7 @@ from afina.schemas.bounds import Metadata
 from afina.schemas.chat import JsonObject
 from afina.schemas.files import ExpiresAfter
 from afina.schemas.record import Record, Request, internal
+from afina.schemas.tokens import TokenUsage
 
 Endpoint = Literal[
     "/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/moderations"
@@ -75,28 +76,6 @@ class RequestCounts(Record):
         return self.total - self.completed - self.failed
 
 
-class InputDetails(Record):
-    """A part of the tokens that came in."""
-
-    cached_tokens: int = 0
-
-
-class OutputDetails(Record):
-    """A part of the tokens that went out."""
-
-    reasoning_tokens: int = 0
-
-
-class BatchUsage(Record):
-    """All tokens of a batch."""
-
-    input_tokens: int = 0
-    input_tokens_details: InputDetails = InputDetails()
-    output_tokens: int = 0
-    output_tokens_details: OutputDetails = OutputDetails()
-    total_tokens: int = 0
-
-
 class Batch(Record):
     """A batch, with the moment of each of its statuses."""
 
@@ -120,7 +99,7 @@ class Batch(Record):
     cancelling_at: int | None = None
     cancelled_at: int | None = None
     request_counts: RequestCounts = RequestCounts()
-    usage: BatchUsage = BatchUsage()
+    usage: TokenUsage = TokenUsage()
     metadata: dict[str, str] | None = None
     project_id: str = internal("")
     output_expires_after: int | None = internal()

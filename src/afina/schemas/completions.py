@@ -112,12 +112,24 @@ class CompletionChoice(Record):
     logprobs: CompletionLogprobs | None = None
 
 
+class CachedTokens(Record):
+    """How many tokens of the prompt were not computed again."""
+
+    cached_tokens: int | None = None
+
+
 class CompletionUsage(Record):
-    """Prompt tokens are counted once, whatever `n` is."""
+    """Prompt tokens are counted once, whatever `n` is; those from a cache, where the host says so."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: CachedTokens | None = None
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt from a cache; 0 where nobody says."""
+        return (self.prompt_tokens_details and self.prompt_tokens_details.cached_tokens) or 0
 
 
 class Completion(Record):

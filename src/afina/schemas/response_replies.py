@@ -8,6 +8,7 @@ from afina.schemas.chat_replies import TokenLogprob
 from afina.schemas.record import Record
 from afina.schemas.response_items import CompactionItem, Item, OutputItem, OutputText
 from afina.schemas.responses import ConversationRef, TextConfig, Tool, ToolChoice
+from afina.schemas.tokens import InputDetails, TokenCounts
 
 ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 FINAL: frozenset[ResponseStatus] = frozenset({"completed", "incomplete", "failed", "cancelled"})
@@ -26,27 +27,16 @@ class IncompleteDetails(Record):
     reason: Literal["max_output_tokens"] = "max_output_tokens"
 
 
-class InputDetails(Record):
-    """A part of the input's count."""
+class ResponseInputDetails(InputDetails):
+    """A part of the input's count; nothing is paid for writing into a cache."""
 
-    cached_tokens: int = 0
     cache_write_tokens: int = 0
 
 
-class OutputDetails(Record):
-    """A part of the output's count."""
-
-    reasoning_tokens: int = 0
-
-
-class ResponseUsage(Record):
+class ResponseUsage(TokenCounts):
     """Tokens in and out."""
 
-    input_tokens: int = 0
-    input_tokens_details: InputDetails = InputDetails()
-    output_tokens: int = 0
-    output_tokens_details: OutputDetails = OutputDetails()
-    total_tokens: int = 0
+    input_tokens_details: ResponseInputDetails = ResponseInputDetails()
 
 
 class Reasoning(Record):
@@ -103,7 +93,7 @@ class StoredResponse(Record):
     """A response with its own input, and how its stream was cut, so that a replay counts as the stream did.
 
     It goes on from `previous_response_id`, also within a conversation, where the wire does not say so. `request` is
-    there until it has been answered in the background.
+    there until it has been answered in the background, for which the key `api_key_id` asked.
     """
 
     response: Response
@@ -111,6 +101,7 @@ class StoredResponse(Record):
     previous_response_id: str | None = None
     cuts: list[Cut] = []
     request: dict[str, object] | None = None
+    api_key_id: str | None = None
 
 
 class ResponseEvent(Record):

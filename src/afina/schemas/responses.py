@@ -112,7 +112,7 @@ LOGPROBS: Include = "message.output_text.logprobs"
 Tier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
 
 
-class Spoken(Request):
+class ResponsePrompt(Request):
     """What there is to answer. Without a model it is the one called `default`; without any input, nothing was said.
 
     `prompt` names a template of OpenAI's dashboard.
@@ -136,7 +136,7 @@ class Spoken(Request):
         return self.conversation.id if isinstance(self.conversation, ConversationRef) else self.conversation
 
 
-class CreateResponse(Spoken):
+class CreateResponse(ResponsePrompt):
     """The body of `POST /responses`. The second half is taken and changes nothing."""
 
     background: bool | None = None
@@ -165,7 +165,7 @@ class CreateResponse(Spoken):
     user: Annotated[str, Field(max_length=512)] | None = None
 
 
-class CountInputTokens(Spoken):
+class CountInputTokens(ResponsePrompt):
     """The body of `POST /responses/input_tokens`."""
 
     personality: str | None = None

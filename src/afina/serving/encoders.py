@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from tokenizers import Tokenizer
 
 from afina.data.templates import read_config
+from afina.data.tokenizer import encoded
 from afina.errors import Unavailable
 from afina.serving.hosts import Hosts, check, lost
 
@@ -32,7 +33,7 @@ class Reader:
 
     def ids(self, text: str) -> list[int]:
         """A text with its special tokens."""
-        return self.tokenizer.encode(text).ids
+        return encoded(self.tokenizer, text, special=True)
 
     def framed(self, ids: list[int]) -> list[int]:
         """Ids of a text with the special tokens around them."""
@@ -47,7 +48,7 @@ class Reader:
 
     def windows(self, text: str) -> list[list[int]]:
         """A text of any length in pieces that the encoder can read."""
-        plain = self.tokenizer.encode(text, add_special_tokens=False).ids
+        plain = encoded(self.tokenizer, text, special=False)
         room = self.context - len(self.framed([]))
         starts = range(0, max(len(plain), 1), room)
         return [self.framed(plain[start : start + room]) for start in starts]

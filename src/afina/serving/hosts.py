@@ -31,9 +31,10 @@ log = logging.getLogger(__name__)
 class Hosts:
     """The clients of all hosts, by address."""
 
-    def __init__(self, database: Database, blobs: Blobs, *, patience: float):
+    def __init__(self, database: Database, blobs: Blobs, *, patience: float, loaded: bool = True):
         self.database = database
         self.patience = patience
+        self.loaded = loaded  # whether there are workers, which start hosts
         self.adapters = Adapters(blobs)
         self.meter = Meter(database)
         self.clients: dict[str, httpx.AsyncClient] = {}
@@ -135,6 +136,8 @@ class Hosts:
                     return await client.send(message, stream=True)
                 except (httpx.ConnectError, httpx.ConnectTimeout):
                     log.info("base=%s address=%s does not answer", base, address)
+            if not self.loaded:
+                raise nobody_loads(base)
             if time.monotonic() > deadline:
                 raise Unavailable(
                     f"The model {base} is still being loaded; try again.", code="model_loading", retry_after=5
@@ -188,6 +191,16 @@ class Hosts:
         """Where a ready host listens, without wanting one."""
         with self.database.system(read=True) as system:
             return hosts.address(system, base)
+
+
+def nobody_loads(base: str) -> Unavailable:
+    """Waiting would not help."""
+    return Unavailable(
+        f"The model {base} is not loaded, and this server has no worker that could load it: "
+        "it was started with --workers 0.",
+        code="model_not_loaded",
+        retry_after=None,
+    )
 
 
 def may_listen(address: str) -> bool:

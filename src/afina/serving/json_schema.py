@@ -19,6 +19,8 @@ LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
 SINGLE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
 LONGEST = 65_536
 COSTLY = ("parser error", "lexer error", "schema too large", "grammar size", "panic")
+ENDLESS = "NoExtensionBias"  # the compiler's word
+REGEX = re.compile(r"^regex parse error|\bin regex /")
 KEYWORDS = re.compile(r"Unimplemented keys: \[(.*)\]")
 
 
@@ -69,7 +71,9 @@ def wording(why: str, schema: JsonObject) -> str:
             for name in names:
                 if name in part:
                     return f"In context={shown(context)}, '{clipped(name)}' is not permitted."
-    if why.startswith("regex parse error"):
+    if why.startswith(ENDLESS):
+        return "it refers to itself without ever coming to an end."
+    if REGEX.search(why):
         return "a 'pattern' is not a regular expression that can be held; look-around and references are not permitted."
     if why.lower().startswith(COSTLY):
         return "it is too complex to be held; simplify it."

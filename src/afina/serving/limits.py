@@ -34,7 +34,7 @@ def refuse_inconsistent(request: CreateChatCompletion) -> None:
         for number, part in enumerate(message.content if isinstance(message.content, list) else []):
             check_readable(part, f"messages[{place}].content[{number}]")
         if isinstance(message, AssistantMessage):
-            check_spoken(message, f"messages[{place}]")
+            check_assistant(message, f"messages[{place}]")
             called |= {call.id for call in message.tool_calls or []}
         if isinstance(message, ToolMessage) and message.tool_call_id not in called:
             param = f"messages[{place}].tool_call_id"
@@ -56,7 +56,7 @@ def check_readable(part: Part, param: str) -> None:
     raise InvalidRequest(text, param=param, code=code)
 
 
-def check_spoken(message: AssistantMessage, param: str) -> None:
+def check_assistant(message: AssistantMessage, param: str) -> None:
     """An assistant's message says something, calls something or refuses."""
     if message.content is message.refusal is message.tool_calls is message.function_call is None:
         text = f"Invalid '{param}': an assistant's message needs 'content' or 'tool_calls'."

@@ -47,6 +47,7 @@ class Meter:
                 model=model,
                 input_tokens=counts.prompt_tokens,
                 output_tokens=counts.completion_tokens,
+                cached_tokens=counts.cached_tokens,
                 api_key_id=paying.key_id,
                 batch=paying.batch,
             )

@@ -3,6 +3,7 @@
 import asyncio
 
 from afina import ids
+from afina.errors import InvalidRequest
 from afina.moderation import lexicon
 from afina.schemas.completions import CompletionUsage
 from afina.schemas.moderations import (
@@ -18,6 +19,8 @@ from afina.serving.encoders import Reader, asked, reader
 from afina.serving.router import Router
 
 FLAGGED = 0.5
+MOST_TOKENS = 32_768  # of one input that a classifier reads
+MOST_TOKENS_IN_ALL = 300_000
 # The letters by which OpenAI's first paper on moderation, and the classifiers after it, call their categories.
 LETTERS = {
     "S": "sexual",
@@ -53,7 +56,7 @@ async def moderate(router: Router, request: CreateModeration) -> ModerationList:
 
 async def classified(router: Router, classifier: Reader, texts: list[str]) -> list[dict[str, float]]:
     """What the classifier says of each text; a long one is read in windows, of which the worst counts."""
-    windows = [await asyncio.to_thread(classifier.windows, text) for text in texts]
+    windows = await asyncio.to_thread(windows_of, classifier, texts)
     rows = [window for text in windows for window in text]
     reply = await asked(router.hosts, MODERATOR, "/classify", Classify(model=MODERATOR, input=rows))
     scores = iter(Classified.model_validate_json(reply).scores)
@@ -63,6 +66,26 @@ async def classified(router: Router, classifier: Reader, texts: list[str]) -> li
         for _ in text:
             worst = surer(worst, by_category(next(scores)))
         found.append(worst)
+    return found
+
+
+def windows_of(classifier: Reader, texts: list[str]) -> list[list[list[int]]]:
+    """Each text in pieces that the classifier can read; 400 where they are too long."""
+    found: list[list[list[int]]] = []
+    total = 0
+    for place, text in enumerate(texts):
+        found.append(classifier.windows(text))
+        tokens = sum(map(len, found[-1]))
+        total += tokens
+        for length, most, whose in (
+            (tokens, MOST_TOKENS, f"'input[{place}]' has" if len(texts) > 1 else "'input' has"),
+            (total, MOST_TOKENS_IN_ALL, "all inputs together have"),
+        ):
+            if length > most:
+                message = (
+                    f"The input is too long: at most {most} tokens are read, and {whose} {length}. Split it."
+                )
+                raise InvalidRequest(message, param="input", code="context_length_exceeded")
     return found
 
 

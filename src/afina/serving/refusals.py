@@ -17,7 +17,10 @@ async def check(response: httpx.Response, form: StructuralTag | None = None) -> 
     if response.status_code == 200:
         return
     text = (await response.aread()).decode("utf-8", "replace")
-    log.error("the host answered %d to %s: %s", response.status_code, response.request.url.path, text[:500])
+    # Its words may repeat what a user sent: only their code is written down.
+    log.error(
+        "the host answered %d to %s code=%s", response.status_code, response.request.url.path, code_of(text)
+    )
     ours = response.status_code == 400  # what serving asked is wrong, and would be again
     raise refusal(text, form) or Unavailable(
         "The model cannot answer at the moment.", code="model_unavailable", retry_after=None if ours else 5

@@ -1,4 +1,4 @@
-"""A response as the events of its stream, while it is said or long after."""
+"""A response as the events of its stream, while it is made or long after."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -19,8 +19,8 @@ from afina.schemas.response_replies import (
 )
 
 
-class Telling:
-    """Makes the events, and from them the response. What is said in the same pieces has the same events.
+class ResponseWriter:
+    """Makes the events, and from them the response. What is written in the same pieces has the same events.
 
     `names` are the ids of its items, where they have been given before.
     """
@@ -29,19 +29,19 @@ class Telling:
         self.response = response
         self.names = iter(names)
         self.number = 0
-        self.said: list[OutputItem] = []
-        self.item: OutputItem | None = None  # the one that is being said
+        self.output: list[OutputItem] = []
+        self.item: OutputItem | None = None  # the one that is being written
         self.text: list[str] = []
         self.logprobs: list[TokenLogprob] = []
         self.cuts: list[Cut] = []
 
     def begin(self) -> Iterator[ResponseEvent]:
-        """Before anything is said."""
+        """Before anything is written."""
         yield self.event(ResponseEvent(type="response.created", response=self.response))
         yield self.event(ResponseEvent(type="response.in_progress", response=self.response))
 
-    def say(self, text: str, logprobs: Sequence[TokenLogprob] = ()) -> Iterator[ResponseEvent]:
-        """More text, in the message that is being said or in a new one."""
+    def write(self, text: str, logprobs: Sequence[TokenLogprob] = ()) -> Iterator[ResponseEvent]:
+        """More text, in the message that is being written or in a new one."""
         if not text and not logprobs:
             return
         if not isinstance(self.item, MessageItem):
@@ -63,7 +63,7 @@ class Telling:
             ResponseEvent(type="response.content_part.added", part=OutputText(text="", logprobs=[]))
         )
 
-    def call(self, call: ToolCall) -> Iterator[ResponseEvent]:
+    def write_call(self, call: ToolCall) -> Iterator[ResponseEvent]:
         """A call, which comes whole."""
         yield from self.close()
         function = call.function
@@ -80,7 +80,7 @@ class Telling:
         )
 
     def close(self, status: Status = "completed") -> Iterator[ResponseEvent]:
-        """The end of the item that is being said, if there is one."""
+        """The end of the item that is being written, if there is one."""
         if self.item is None:
             return
         if isinstance(self.item, FunctionCallItem):
@@ -101,12 +101,12 @@ class Telling:
             )
             yield self.of_text(ResponseEvent(type="response.content_part.done", part=part))
         yield self.of_item(ResponseEvent(type="response.output_item.done", item=done))
-        self.said.append(done)
+        self.output.append(done)
         self.item = None
 
     def end(self, finish: FinishReason, usage: ResponseUsage | None, *, now: int) -> Iterator[ResponseEvent]:
-        """All has been said; who says nothing says it in a message."""
-        if self.item is None and not self.said:
+        """The reply is whole; an empty one is an empty message."""
+        if self.item is None and not self.output:
             yield from self.open_message()
         cut = finish == "length"
         yield from self.close("incomplete" if cut else "completed")
@@ -119,13 +119,13 @@ class Telling:
         yield self.last(ended)
 
     def fail(self, error: AfinaError) -> Iterator[ResponseEvent]:
-        """It cannot be said to its end; what has been said stays."""
+        """It cannot be finished; what has been written stays."""
         yield from self.close("incomplete")
         yield self.last({"status": "failed", "error": ResponseError(message=error.message)})
 
     def last(self, ended: Mapping[str, object]) -> ResponseEvent:
         """The event with the whole response."""
-        self.response = self.response.model_copy(update={**ended, "output": self.said})
+        self.response = self.response.model_copy(update={**ended, "output": self.output})
         return self.event(ResponseEvent(type=f"response.{self.response.status}", response=self.response))
 
     def name(self, prefix: str) -> str:
@@ -133,13 +133,13 @@ class Telling:
         return next(self.names, None) or ids.prefixed(prefix)
 
     def of_text(self, event: ResponseEvent) -> ResponseEvent:
-        """An event of the message that is being said, which has one part."""
+        """An event of the message that is being written, which has one part."""
         assert self.item is not None
         return self.of_item(event.model_copy(update={"item_id": self.item.id, "content_index": 0}))
 
     def of_item(self, event: ResponseEvent) -> ResponseEvent:
-        """An event of the item that is being said."""
-        return self.event(event.model_copy(update={"output_index": len(self.said)}))
+        """An event of the item that is being written."""
+        return self.event(event.model_copy(update={"output_index": len(self.output)}))
 
     def event(self, event: ResponseEvent) -> ResponseEvent:
         """The next event."""
@@ -158,20 +158,20 @@ def replay(stored: StoredResponse) -> Iterator[ResponseEvent]:
         "incomplete_details": None,
         "error": None,
     }
-    telling = Telling(whole.model_copy(update=blank), [item.id or "" for item in whole.output])
-    yield from telling.begin()
+    writer = ResponseWriter(whole.model_copy(update=blank), [item.id or "" for item in whole.output])
+    yield from writer.begin()
     if whole.status not in FINAL:
         return
-    yield from retold(telling, stored)
+    yield from written_again(writer, stored)
     if whole.status in ("completed", "incomplete"):
         finish: FinishReason = "length" if whole.status == "incomplete" else "stop"
-        yield from telling.end(finish, whole.usage, now=whole.completed_at or whole.created_at)
+        yield from writer.end(finish, whole.usage, now=whole.completed_at or whole.created_at)
     else:
-        yield from telling.close("incomplete")
-        yield telling.event(ResponseEvent(type=f"response.{whole.status}", response=whole))
+        yield from writer.close("incomplete")
+        yield writer.event(ResponseEvent(type=f"response.{whole.status}", response=whole))
 
 
-def retold(telling: Telling, stored: StoredResponse) -> Iterator[ResponseEvent]:
+def written_again(writer: ResponseWriter, stored: StoredResponse) -> Iterator[ResponseEvent]:
     """The pieces of a stream, as they were cut."""
     parts = [part for item in stored.response.output for part in texts(item)]
     letters = (letter for part in parts for letter in part.text)
@@ -179,10 +179,10 @@ def retold(telling: Telling, stored: StoredResponse) -> Iterator[ResponseEvent]:
     calls = (item for item in stored.response.output if isinstance(item, FunctionCallItem))
     for cut in stored.cuts:
         if cut == Cut():
-            yield from telling.call(called(next(calls)))
+            yield from writer.write_call(called(next(calls)))
         else:
             text = "".join(islice(letters, cut.text))
-            yield from telling.say(text, list(islice(logprobs, cut.logprobs)))
+            yield from writer.write(text, list(islice(logprobs, cut.logprobs)))
 
 
 def texts(item: OutputItem) -> list[OutputText]:

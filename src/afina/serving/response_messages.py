@@ -47,8 +47,8 @@ from afina.schemas.responses import (
     FunctionTool,
     Input,
     NamedFunctionTool,
+    ResponsePrompt,
     SchemaFormat,
-    Spoken,
     TextConfig,
     ToolChoice,
 )
@@ -91,11 +91,11 @@ def parts(message: MessageItem) -> list[Part]:
     return [part]
 
 
-def chat_request(request: Spoken, items: Sequence[Item], *, model: str) -> CreateChatCompletion:
+def chat_request(request: ResponsePrompt, items: Sequence[Item], *, model: str) -> CreateChatCompletion:
     """The same wishes in the words of chat; without any item it is as if the user had said nothing."""
-    said = list(messages(items)) or [spoken("user", "")]
+    said = list(messages(items)) or [text_message("user", "")]
     if request.instructions:
-        said.insert(0, spoken("developer", request.instructions))
+        said.insert(0, text_message("developer", request.instructions))
     chat = CreateChatCompletion(
         model=model,
         messages=said,
@@ -162,17 +162,17 @@ def message(item: Item) -> Message | None:
     """An item that is no call; None for what the model is not shown."""
     match item:
         case MessageItem():
-            return spoken(item.role, text_of(parts(item)))
+            return text_message(item.role, text_of(parts(item)))
         case FunctionOutputItem(output=output):
             text = output if isinstance(output, str) else text_of(output)
             return ToolMessage(role="tool", content=text, tool_call_id=item.call_id)
         case CompactionItem():
-            return UserMessage(role="user", content=summaries.told(item))
+            return UserMessage(role="user", content=summaries.summary_text(item))
         case ReasoningItem() | FunctionCallItem():
             return None
 
 
-def spoken(role: Role, text: str) -> Message:
+def text_message(role: Role, text: str) -> Message:
     """What somebody said."""
     match role:
         case "assistant":

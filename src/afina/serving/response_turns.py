@@ -1,4 +1,4 @@
-"""A response before it is said: what it goes on from, what it was asked with, and how it is kept."""
+"""A response before it is made: what it goes on from, what it was asked with, and how it is kept."""
 
 import time
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from afina import ids
 from afina.errors import InvalidRequest
 from afina.schemas.chat import TextFormat
+from afina.schemas.conversations import Conversation
 from afina.schemas.response_items import Item
-from afina.schemas.response_replies import Reasoning, Response, StoredResponse
-from afina.schemas.responses import CreateResponse, Spoken, TextConfig
+from afina.schemas.response_replies import FINAL, Reasoning, Response, StoredResponse
+from afina.schemas.responses import CreateResponse, ResponsePrompt, TextConfig
 from afina.serving.names import Target
 from afina.serving.registry import DEFAULT
 from afina.serving.response_messages import items_of
@@ -42,30 +43,46 @@ class Turn:
         return [*self.past.items, *self.begun.input]
 
 
-def past(scope: Scope, request: Spoken) -> Past:
+def past(scope: Scope, request: ResponsePrompt) -> Past:
     """What was said before: up to the previous response, or in the conversation."""
-    conversation = request.conversation_id and conversations.get(scope, request.conversation_id)
-    previous = request.previous_response_id
-    if conversation and not previous:
-        previous = conversation.last_response_id
-        if previous is None:
-            return Past([], opening=conversation.items)
+    conversation = conversations.get(scope, request.conversation_id) if request.conversation_id else None
+    last = conversation.last_response_id if conversation else None
+    opening = conversation.items if conversation and last is None else None
+    previous = request.previous_response_id or last
     param = "previous_response_id" if request.previous_response_id else "conversation"
-    return Past(rows.history(scope, previous, param=param), previous)
+    return Past(rows.history(scope, previous, param=param), previous, opening)
 
 
 def keep(scope: Scope, turn: Turn, stored: StoredResponse) -> None:
-    """Write a response, and into its conversation that it was the last; with `store` false, nothing."""
+    """Write a response, behind all others of its conversation; with `store` false, nothing."""
     if turn.request.store is False:
         return
-    rows.insert(scope, stored)
-    if turn.request.conversation_id:
-        conversation = conversations.get(scope, turn.request.conversation_id, hold=True)
-        last = {"last_response_id": stored.response.id}
-        conversations.change(scope, conversation.model_copy(update=last))
+    if turn.request.conversation_id is None:
+        rows.insert(scope, stored)
+        return
+    conversation = conversations.get(scope, turn.request.conversation_id, hold=True)
+    rows.insert(scope, behind_the_last(scope, conversation, turn, stored))
+    last = {"last_response_id": stored.response.id}
+    conversations.change(scope, conversation.model_copy(update=last))
 
 
-def found(router: Router, project_id: str, request: Spoken) -> tuple[Target, Past]:
+def behind_the_last(
+    scope: Scope, conversation: Conversation, turn: Turn, stored: StoredResponse
+) -> StoredResponse:
+    """The response in its place: others of the conversation may have been kept since it was begun.
+
+    Turns are in the order in which they are kept, and the first one alone holds the conversation's opening.
+    """
+    last = conversation.last_response_id
+    if last in (None, stored.previous_response_id):
+        return stored
+    if stored.response.status not in FINAL:
+        rows.history(scope, last, param="conversation")  # a worker could not go on from what is unfinished
+    own = stored.input[len(turn.past.opening or []) :]
+    return stored.model_copy(update={"previous_response_id": last, "input": own})
+
+
+def found(router: Router, project_id: str, request: ResponsePrompt) -> tuple[Target, Past]:
     """Who answers, and what it is to know of before."""
     target = router.find(project_id, request.model or DEFAULT)
     with router.database.read(project_id) as scope:
@@ -139,13 +156,13 @@ def blank(target: Target, request: CreateResponse) -> Response:
     )
 
 
-def text_config(request: Spoken) -> TextConfig:
+def text_config(request: ResponsePrompt) -> TextConfig:
     """The form of the text, also where none was asked for."""
     text = request.text or TextConfig()
     return text if text.format else text.model_copy(update={"format": TextFormat(type="text")})
 
 
-def reasoning(request: Spoken) -> Reasoning:
+def reasoning(request: ResponsePrompt) -> Reasoning:
     """What was asked of a model that thinks; it changes nothing here."""
     asked = request.reasoning or {}
     known = {name: asked[name] for name in ("effort", "summary") if isinstance(asked.get(name), str)}

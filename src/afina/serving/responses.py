@@ -14,18 +14,19 @@ from afina.schemas.response_items import FunctionCallItem, FunctionOutputItem, I
 from afina.schemas.response_replies import (
     CompactedResponse,
     InputTokens,
-    OutputDetails,
     Response,
     ResponseEvent,
+    ResponseInputDetails,
     ResponseUsage,
     StoredResponse,
 )
-from afina.schemas.responses import CompactResponse, CreateResponse, Spoken
+from afina.schemas.responses import CompactResponse, CreateResponse, ResponsePrompt
+from afina.schemas.tokens import OutputDetails
 from afina.serving import summaries
 from afina.serving.names import Target
 from afina.serving.offers import declared
 from afina.serving.requests import messages
-from afina.serving.response_events import Telling
+from afina.serving.response_events import ResponseWriter
 from afina.serving.response_messages import (
     chat_request,
     in_the_words_of_responses,
@@ -34,7 +35,7 @@ from afina.serving.response_messages import (
 from afina.serving.response_turns import Past, Turn, begin, keep
 from afina.serving.router import Router
 
-Keep = Callable[[StoredResponse], Awaitable[None]]
+Keep = Callable[[StoredResponse], Awaitable[object]]
 
 
 def fitted(router: Router, turn: Turn) -> CreateChatCompletion:
@@ -43,7 +44,7 @@ def fitted(router: Router, turn: Turn) -> CreateChatCompletion:
     return chat_request(request, last_that_fit(router, turn.target, request, items), model=turn.target.asked)
 
 
-def last_that_fit(router: Router, target: Target, request: Spoken, items: list[Item]) -> list[Item]:
+def last_that_fit(router: Router, target: Target, request: ResponsePrompt, items: list[Item]) -> list[Item]:
     """All items, unless they are too long and may be cut off at their beginning."""
 
     def fits(first: int) -> bool:
@@ -73,10 +74,10 @@ async def complete(router: Router, turn: Turn) -> StoredResponse:
     with in_the_words_of_responses():
         chat = await asyncio.to_thread(fitted, router, turn)
         reply = await router.complete(turn.target, chat)
-    telling = Telling(turn.begun.response)
-    for _ in told(telling, reply):
+    writer = ResponseWriter(turn.begun.response)
+    for _ in write_whole(writer, reply):
         pass
-    return kept(turn, telling)
+    return finished(turn, writer)
 
 
 async def respond(router: Router, project_id: str, request: CreateResponse) -> Response:
@@ -92,14 +93,14 @@ async def respond(router: Router, project_id: str, request: CreateResponse) -> R
     return stored.response
 
 
-def told(telling: Telling, reply: ChatCompletion) -> Iterator[ResponseEvent]:
+def write_whole(writer: ResponseWriter, reply: ChatCompletion) -> Iterator[ResponseEvent]:
     """A whole reply of chat, in one piece."""
     choice = reply.choices[0]
-    yield from telling.begin()
-    yield from telling.say(choice.message.content or "", choice.logprobs.content if choice.logprobs else ())
+    yield from writer.begin()
+    yield from writer.write(choice.message.content or "", choice.logprobs.content if choice.logprobs else ())
     for call in choice.message.tool_calls or []:
-        yield from telling.call(call)
-    yield from telling.end(choice.finish_reason, usage(reply.usage), now=int(time.time()))
+        yield from writer.write_call(call)
+    yield from writer.end(choice.finish_reason, usage(reply.usage), now=int(time.time()))
 
 
 async def stream(router: Router, turn: Turn, write: Keep) -> AsyncGenerator[ResponseEvent]:
@@ -111,56 +112,57 @@ async def stream(router: Router, turn: Turn, write: Keep) -> AsyncGenerator[Resp
         chat = await asyncio.to_thread(fitted, router, turn)
         options = StreamOptions(include_usage=True)
         chat = chat.model_copy(update={"stream": True, "stream_options": options})
-        telling = Telling(turn.begun.response)
+        writer = ResponseWriter(turn.begun.response)
         chunks = router.stream(turn.target, chat)
         async with aclosing(chunks):
             first = await anext(chunks)
-            for event in telling.begin():
+            for event in writer.begin():
                 yield event
             try:
-                async for event in spoken(telling, first, chunks):
+                async for event in write_chunks(writer, first, chunks):
                     if event.response is not None:
-                        await write(kept(turn, telling))
+                        await write(finished(turn, writer))
                     yield event
             except AfinaError as error:
-                failing = list(telling.fail(error))
+                failing = list(writer.fail(error))
                 with suppress(AfinaError):  # it may be what has failed
-                    await write(kept(turn, telling))
+                    await write(finished(turn, writer))
                 for event in failing:
                     yield event
 
 
-async def spoken(
-    telling: Telling, first: ChatChunk, chunks: AsyncGenerator[ChatChunk]
+async def write_chunks(
+    writer: ResponseWriter, first: ChatChunk, chunks: AsyncGenerator[ChatChunk]
 ) -> AsyncGenerator[ResponseEvent]:
-    """What chat's chunks say; the last event counts the tokens."""
+    """The events of chat's chunks; the last one counts the tokens."""
     chunk: ChatChunk | None = first
     finish: FinishReason = "stop"
     counts: ChatUsage | None = None
     while chunk is not None:
         for choice in chunk.choices:
             entries = choice.logprobs.content if choice.logprobs else ()
-            for event in telling.say(choice.delta.content or "", entries):
+            for event in writer.write(choice.delta.content or "", entries):
                 yield event
             for call in choice.delta.tool_calls or []:
-                for event in telling.call(ToolCall(id=call.id, function=call.function)):
+                for event in writer.write_call(ToolCall(id=call.id, function=call.function)):
                     yield event
             finish = choice.finish_reason or finish
         counts = chunk.usage or counts
         chunk = await anext(chunks, None)
-    for event in telling.end(finish, counts and usage(counts), now=int(time.time())):
+    for event in writer.end(finish, counts and usage(counts), now=int(time.time())):
         yield event
 
 
-def kept(turn: Turn, telling: Telling) -> StoredResponse:
-    """What is stored of a response that has been told."""
-    return turn.begun.model_copy(update={"response": telling.response, "cuts": telling.cuts})
+def finished(turn: Turn, writer: ResponseWriter) -> StoredResponse:
+    """What is stored of a response whose last event is written."""
+    return turn.begun.model_copy(update={"response": writer.response, "cuts": writer.cuts})
 
 
 def usage(counts: ChatUsage) -> ResponseUsage:
     """Chat's counts in other words."""
     return ResponseUsage(
         input_tokens=counts.prompt_tokens,
+        input_tokens_details=ResponseInputDetails(cached_tokens=counts.prompt_tokens_details.cached_tokens),
         output_tokens=counts.completion_tokens,
         output_tokens_details=OutputDetails(
             reasoning_tokens=counts.completion_tokens_details.reasoning_tokens
@@ -169,7 +171,7 @@ def usage(counts: ChatUsage) -> ResponseUsage:
     )
 
 
-def count(router: Router, target: Target, request: Spoken, past: Past) -> InputTokens:
+def count(router: Router, target: Target, request: ResponsePrompt, past: Past) -> InputTokens:
     """How long the prompt would be, whether it fits or not."""
     items = [*past.items, *(past.opening or []), *items_of(request.input)]
     with in_the_words_of_responses():
@@ -185,12 +187,10 @@ async def compact(router: Router, target: Target, request: CompactResponse, past
     counts = ResponseUsage()
     summary = ""
     if items:
-        spoken = CreateResponse(instructions=request.instructions, truncation="auto")
+        order = CreateResponse(instructions=request.instructions, truncation="auto")
         with in_the_words_of_responses():
-            shown = await asyncio.to_thread(
-                last_that_fit, router, target, spoken, [*items, summaries.order()]
-            )
-            reply = await router.complete(target, chat_request(spoken, shown, model=target.asked))
+            shown = await asyncio.to_thread(last_that_fit, router, target, order, [*items, summaries.order()])
+            reply = await router.complete(target, chat_request(order, shown, model=target.asked))
         summary, counts = reply.choices[0].message.content or "", usage(reply.usage)
     return CompactedResponse(
         id=ids.prefixed("resp_"),

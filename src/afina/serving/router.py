@@ -9,7 +9,7 @@ from contextlib import aclosing
 from afina import ids
 from afina.blobs import Blobs
 from afina.schemas.chat import CreateChatCompletion
-from afina.schemas.chat_replies import ChatChunk, ChatCompletion, ChatUsage
+from afina.schemas.chat_replies import ChatChunk, ChatCompletion, ChatUsage, PromptDetails
 from afina.schemas.completions import Completion, CompletionChoice, CompletionUsage
 from afina.schemas.models import Model
 from afina.schemas.scores import CreateScores, Scores
@@ -37,7 +37,7 @@ class Router:
         self.production = settings.environment == "production"
         self.vocabularies = settings.data / "vocabularies"  # of OpenAI's, where an operator has put them
         self.bases = Bases()
-        self.hosts = Hosts(database, blobs, patience=settings.host_start_seconds)
+        self.hosts = Hosts(database, blobs, patience=settings.host_start_seconds, loaded=settings.has_workers)
 
     async def close(self) -> None:
         """End all connections to hosts."""
@@ -181,6 +181,7 @@ def usage(counts: CompletionUsage) -> ChatUsage:
         prompt_tokens=counts.prompt_tokens,
         completion_tokens=counts.completion_tokens,
         total_tokens=counts.total_tokens,
+        prompt_tokens_details=PromptDetails(cached_tokens=counts.cached_tokens),
     )
 
 

@@ -8,21 +8,38 @@ from afina.schemas.chat import CreateChatCompletion
 from afina.schemas.chat_replies import ChatChunk, ChatCompletion
 from afina.schemas.stored_chats import StoredChat
 from afina.serving.gathered import Gathered
-from afina.store import chats
+from afina.store import chats, idempotency
 from afina.store.database import Database
+from afina.store.idempotency import Attempt
 
 
 async def keep(
-    database: Database, project_id: str, asked: CreateChatCompletion, reply: ChatCompletion
-) -> None:
-    """Store the chat where that was asked for."""
+    database: Database,
+    project_id: str,
+    asked: CreateChatCompletion,
+    reply: ChatCompletion,
+    *,
+    attempt: Attempt | None = None,
+) -> ChatCompletion:
+    """Store the chat where that was asked for; what an equal attempt has stored before is the reply."""
 
-    def write() -> None:
+    def write() -> ChatCompletion:
         with database.scope(project_id) as scope:
+            if attempt and (known := idempotency.replay(scope, attempt)):
+                return chats.get(scope, known.object_id).completion
             chats.insert(scope, StoredChat.of(asked, reply))
+            if attempt:
+                idempotency.remember(scope, attempt, reply.id)
+            return reply
 
-    if asked.store:
-        await asyncio.to_thread(write)
+    return await asyncio.to_thread(write) if asked.store else reply
+
+
+def kept_before(database: Database, project_id: str, attempt: Attempt) -> ChatCompletion | None:
+    """The reply that an equal attempt has stored."""
+    with database.scope(project_id) as scope:
+        known = idempotency.replay(scope, attempt)
+        return known and chats.get(scope, known.object_id).completion
 
 
 async def keeping(

@@ -24,7 +24,7 @@ def packed(summary: str, *, id: str) -> CompactionItem:
     return CompactionItem(id=id, encrypted_content=MARK + base64.b64encode(summary.encode()).decode())
 
 
-def told(item: CompactionItem) -> str:
+def summary_text(item: CompactionItem) -> str:
     """What an item of ours tells the model; one that another server made cannot be read."""
     try:
         if not item.encrypted_content.startswith(MARK):

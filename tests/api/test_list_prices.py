@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from afina.api import prices
+from afina.api import list_prices
 from afina.serving.registry import OPENAI_NAMES
 
 
@@ -22,7 +22,7 @@ from afina.serving.registry import OPENAI_NAMES
     ],
 )
 def test_a_name_has_its_model_s_price(name: str, usd_per_million: float):
-    price = prices.of(name)
+    price = list_prices.of(name)
     assert price is not None and price.usd_per_million == usd_per_million
 
 
@@ -30,15 +30,15 @@ def test_a_name_has_its_model_s_price(name: str, usd_per_million: float):
     "name", ["afina-tiny", "ft:afina-tiny:personal::abcdefgh", "gpt-4o-mini-2", "gpt-5", ""]
 )
 def test_any_other_name_has_none(name: str):
-    assert prices.of(name) is None
+    assert list_prices.of(name) is None
 
 
 def test_every_name_that_leads_to_the_bundled_base_has_a_price():
-    assert [name for name in OPENAI_NAMES if prices.of(name) is None] == []
+    assert [name for name in OPENAI_NAMES if list_prices.of(name) is None] == []
 
 
 def test_every_price_has_a_day_and_a_source():
-    for name, price in prices.TABLE.items():
+    for name, price in list_prices.TABLE.items():
         assert name == price.model and price.source and date.fromisoformat(price.as_of)
 
 
@@ -47,4 +47,4 @@ def test_every_price_has_a_day_and_a_source():
     [(300_000, "gpt-3.5-turbo", 2.4), (300_000, "gpt-4o-mini", 0.9), (1, "gpt-4.1", 0.000025)],
 )
 def test_what_tokens_cost(tokens: int, name: str, usd: float):
-    assert prices.usd(tokens, prices.TABLE[name]) == usd
+    assert list_prices.usd(tokens, list_prices.TABLE[name]) == usd

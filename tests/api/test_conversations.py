@@ -1,0 +1,94 @@
+"""Conversations: every turn is kept, also of those who speak at the same time."""
+
+from collections.abc import Callable
+
+import openai
+import pytest
+from fastapi.testclient import TestClient
+
+from afina.errors import InvalidRequest
+from afina.schemas.response_replies import StoredResponse
+from afina.schemas.responses import CreateResponse
+from afina.serving import response_turns
+from afina.serving.response_turns import Turn, begin
+from afina.store import conversations, responses
+from afina.store.database import Database
+
+
+@pytest.fixture
+def talk(official: openai.OpenAI) -> str:
+    return official.conversations.create(items=[{"role": "user", "content": "Opening."}]).id
+
+
+@pytest.fixture
+def begun(client: TestClient, project: str, talk: str) -> Callable[..., Turn]:
+    """A turn of the conversation, as far as it is before the model answers."""
+
+    def make(text: str, **fields: object) -> Turn:
+        asked = CreateResponse.model_validate({"input": text, "conversation": talk, **fields})
+        return begin(client.app.state.rooms.router, project, asked)
+
+    return make
+
+
+def said(official: openai.OpenAI, talk: str) -> list[str]:
+    return [item.content[0].text for item in official.conversations.items.list(talk, order="asc")]
+
+
+def test_two_streams_at_once_are_two_turns(played, official: openai.OpenAI, talk: str):
+    played.text, played.endless = "Yes.", True
+    asked = ("One?", "Two?")
+    streams = [official.responses.create(input=text, conversation=talk, stream=True) for text in asked]
+    first = [next(stream) for stream in streams]
+    played.endless = False
+    ends = [list(stream)[-1].response for stream in streams]
+    assert [event.response.id for event in first] == [end.id for end in ends]
+    turns = said(official, talk)
+    assert turns[0] == "Opening." and sorted(turns[1::2]) == ["One?", "Two?"]
+    assert len(turns) == 5 and all(answer.startswith("Yes.") for answer in turns[2::2])
+    official.responses.create(input="Three?", conversation=talk)
+    assert said(official, talk)[:5] == turns and said(official, talk)[5] == "Three?"
+
+
+def test_turns_are_in_the_order_in_which_they_are_kept(
+    official: openai.OpenAI, database: Database, project: str, begun, talk: str
+):
+    turns = [begun(text) for text in ("a", "b", "c")]
+    for turn in reversed(turns):
+        keep(database, project, turn)
+    assert said(official, talk) == ["Opening.", "c", "b", "a"]
+    for turn in (begun("d"), begun("e")):
+        keep(database, project, turn)
+    assert said(official, talk) == ["Opening.", "c", "b", "a", "d", "e"]
+
+
+def keep(database: Database, project: str, turn: Turn, status: str = "completed") -> None:
+    response = turn.begun.response.model_copy(update={"status": status})
+    with database.scope(project) as scope:
+        response_turns.keep(scope, turn, turn.begun.model_copy(update={"response": response}))
+
+
+def test_nothing_in_the_background_goes_on_from_what_is_unfinished(
+    official: openai.OpenAI, database: Database, project: str, begun, talk: str
+):
+    one, other = begun("a", background=True), begun("b", background=True)
+    keep(database, project, one, status="queued")
+    with pytest.raises(InvalidRequest, match="not finished"):
+        keep(database, project, other, status="queued")
+    with database.scope(project) as scope:
+        assert responses.find(scope, other.begun.response.id) is None
+        done: StoredResponse = responses.get(scope, one.begun.response.id)
+        ended = done.response.model_copy(update={"status": "completed"})
+        responses.finish(scope, done.model_copy(update={"response": ended}), while_in="queued")
+    keep(database, project, other, status="completed")
+    assert said(official, talk) == ["Opening.", "a", "b"]
+
+
+def test_a_previous_response_beside_an_empty_conversation_leaves_its_opening(
+    played, official: openai.OpenAI, database: Database, project: str, talk: str
+):
+    before = official.responses.create(input="Before.")
+    official.responses.create(input="Now?", conversation=talk, previous_response_id=before.id)
+    assert "Opening." in said(official, talk) and "Now?" in said(official, talk)
+    with database.read(project) as scope:
+        assert conversations.get(scope, talk).last_response_id is not None
