@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from afina.errors import AfinaError
 from afina.schemas.completions import (
+    CachedTokens,
     Completion,
     CompletionChoice,
     CompletionRequest,
@@ -32,6 +33,7 @@ class PlayedHost:
         self.endless = False
         self.refusal: AfinaError | None = None  # instead of an answer; in a stream behind its first `words`
         self.words = 0
+        self.cached: int | None = None  # tokens of each prompt that it says it has not computed
         self.left = threading.Event()
         self.app = FastAPI()
         self.app.post("/v1/completions")(self.complete)
@@ -55,7 +57,12 @@ class PlayedHost:
         said = words[: request.max_tokens]
         reason = "length" if len(words) > request.max_tokens else "stop"
         prompt, made = sum(map(len, request.prompts)), len(said) * request.n * len(request.prompts)
-        counts = CompletionUsage(prompt_tokens=prompt, completion_tokens=made, total_tokens=prompt + made)
+        counts = CompletionUsage(
+            prompt_tokens=prompt,
+            completion_tokens=made,
+            total_tokens=prompt + made,
+            prompt_tokens_details=None if self.cached is None else CachedTokens(cached_tokens=self.cached),
+        )
         if request.stream:
             return StreamingResponse(
                 self.events(request, said, reason, counts), media_type="text/event-stream"

@@ -5,6 +5,7 @@
     |   +-- AuthenticationError    401  no key, or one that is not valid
     |   +-- PermissionDenied       403  a valid key that may not do this
     |   +-- NotFound               404  not there, or not yours (the two look alike)
+    |   |   +-- NoSuchProject         also one that is archived: nothing goes on in it
     |   +-- MethodNotAllowed       405
     |   +-- RequestTimeout         408
     |   +-- RequestTooLarge        413
@@ -68,6 +69,10 @@ class NotFound(InvalidRequest):
     """Not there; an object of another project is not there either."""
 
     status = 404
+
+
+class NoSuchProject(NotFound):
+    """The project is not there, or was archived: whatever was done in it ends."""
 
 
 class MethodNotAllowed(InvalidRequest):

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from pydantic import ValidationError
 
-from afina.blobs import Blobs, measure
+from afina.blobs import Blobs, Written, measure
 from afina.errors import CorruptBlob
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import FINAL, FineTuningJob
@@ -22,6 +22,7 @@ from afina.store.survey import Survey, survey
 GRACE_SECONDS = 3600.0  # a blob comes before its row, so a young one may still get it
 MANIFEST = "manifest.json"
 WRITTEN_AROUND = "something other than the server has written to the database: restore a backup"
+RESTART_UPLOAD = "cancel the upload and send its parts again"
 RESTORE_FILE = "restore the blob from a backup, or delete the file and upload it again"
 LEGAL_NAMES: Mapping[str, frozenset[str]] = {before: frozenset(after) for before, after in LEGAL.items()}
 
@@ -46,12 +47,13 @@ def check(database: Database, blobs: Blobs, *, grace_seconds: float = GRACE_SECO
         *check_events(seen),
         *check_outcomes(seen, blobs),
         *check_files(seen, blobs),
+        *check_uploads(seen, blobs),
         *check_orphans(seen, blobs, grace_seconds),
     ]
 
 
 def check_work(seen: Survey) -> Iterator[Finding]:
-    """I1: one piece of work for a job that goes on, none for a job that has ended, and a lease has an owner."""
+    """I1: one piece of work for what goes on, none for what has ended, and a lease has an owner."""
     queued = Counter(item.subject for item in seen.work)
     for job in seen.jobs:
         wanted = 0 if job.status in FINAL else 1
@@ -61,6 +63,11 @@ def check_work(seen: Survey) -> Iterator[Finding]:
         if queued[job.id] < wanted and job.status != "paused":
             detail = f"a job that is {job.status} is not in the queue, so nobody will go on with it"
             yield Finding("I1", job.id, detail, "cancel the job and create it again")
+    for one in seen.asked:
+        if queued[one.id] != one.open:
+            cure = "cancel it and create it again" if one.open else "delete its rows of the table work"
+            detail = f"it is {one.status}, and has {queued[one.id]} rows in the queue"
+            yield Finding("I1", one.id, detail, cure)
     for item in seen.work:
         if (item.lease_owner is None) != (item.lease_until is None):
             yield Finding(
@@ -132,6 +139,23 @@ def check_files(seen: Survey, blobs: Blobs) -> Iterator[Finding]:
             yield Finding("I7", file.id, "the file has a row but no bytes", RESTORE_FILE)
         elif file.status == "processed" and not intact(file, blobs):
             yield Finding("I6", file.id, "the stored bytes are not those that were uploaded", RESTORE_FILE)
+
+
+def check_uploads(seen: Survey, blobs: Blobs) -> Iterator[Finding]:
+    """I6 and I7 for parts: those of an open upload have their bytes, and only an open one has parts."""
+    statuses = {upload.id: upload.status for upload in seen.uploads}
+    for part in seen.parts:
+        if (status := statuses.get(part.upload_id)) != "pending":
+            detail = f"a part of an upload that is {status or 'not there'}"
+            yield Finding("I7", part.id, detail, "delete its row of the table upload_parts")
+        elif not blobs.path(part.blob).exists():
+            yield Finding("I7", part.id, "the part has a row but no bytes", RESTART_UPLOAD)
+        elif measure(blobs.read(part.blob)) != Written(part.bytes, part.sha256):
+            yield Finding("I6", part.id, "the stored bytes are not those that were uploaded", RESTART_UPLOAD)
+    for upload in seen.uploads:
+        if (upload.file_id is not None) != (upload.status == "completed"):
+            detail = f"the upload is {upload.status} and its file is {upload.file_id}"
+            yield Finding("I7", upload.id, detail, WRITTEN_AROUND)
 
 
 def intact(file: FileObject, blobs: Blobs) -> bool:

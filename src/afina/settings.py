@@ -71,6 +71,11 @@ class Settings:
         return self.database_url or f"sqlite:///{self.data.absolute() / 'afina.db'}"
 
     @property
+    def has_workers(self) -> bool:
+        """Whether somebody may work; beside PostgreSQL, workers may be on other machines."""
+        return self.workers > 0 or not self.database.startswith("sqlite:")
+
+    @property
     def tokens(self) -> Path:
         """The folder of all token files, by the file that they were made of."""
         return self.data.absolute() / "cache" / "tokens"

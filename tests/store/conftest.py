@@ -16,6 +16,8 @@ from afina import ids
 from afina.schemas.batches import Batch
 from afina.schemas.chat import CreateChatCompletion, TextFormat
 from afina.schemas.chat_replies import AssistantReply, ChatChoice, ChatCompletion, ChatUsage
+from afina.schemas.eval_runs import EvalRun
+from afina.schemas.evals import Eval
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import FineTuningJob, SupervisedHyperparameters, SupervisedMethod
 from afina.schemas.response_items import InputText, MessageItem, OutputText
@@ -23,12 +25,29 @@ from afina.schemas.response_replies import Cut, Response, StoredResponse
 from afina.schemas.responses import TextConfig
 from afina.schemas.stored_chats import StoredChat
 from afina.schemas.uploads import Upload, UploadPart
-from afina.store import batches, clock, files, jobs, projects, response_tables, upload_tables, uploads, work
+from afina.store import (
+    batches,
+    clock,
+    eval_runs,
+    evals,
+    files,
+    jobs,
+    price_tables,
+    projects,
+    response_tables,
+    upload_tables,
+    uploads,
+    work,
+)
 from afina.store.database import Database
 from afina.store.scope import Scope
 from afina.store.tables import metadata
 
-REGISTERED = (response_tables, upload_tables)  # their tables are in `metadata` once they are imported
+REGISTERED = (
+    price_tables,
+    response_tables,
+    upload_tables,
+)  # their tables are in `metadata` once they are imported
 NewFile = Callable[..., FileObject]
 NewJob = Callable[..., FineTuningJob]
 NewChat = Callable[..., StoredChat]
@@ -218,6 +237,43 @@ def new_batch(new_file: NewFile) -> Callable[[Scope], Batch]:
             expires_at=now + 3600,
         )
         return batches.insert(scope, batch)
+
+    return make
+
+
+@pytest.fixture
+def new_eval() -> Callable[..., Eval]:
+    """An eval with one criterion."""
+
+    def make(scope: Scope, **fields: object) -> Eval:
+        check = {"type": "string_check", "name": "same", "input": "a", "reference": "b", "operation": "eq"}
+        given = {
+            "id": ids.prefixed("eval_"),
+            "created_at": 1,
+            "name": "Untitled",
+            "data_source_config": {"type": "custom", "schema": {"properties": {"item": {}}}},
+            "testing_criteria": [check],
+        }
+        return evals.insert(scope, Eval.model_validate(given | fields))
+
+    return make
+
+
+@pytest.fixture
+def new_run() -> Callable[..., EvalRun]:
+    """A run of an eval, in the queue."""
+
+    def make(scope: Scope, eval: Eval, **fields: object) -> EvalRun:
+        content = {"type": "file_content", "content": [{"item": {"a": "\0"}}]}
+        given = {
+            "id": ids.prefixed("evalrun_"),
+            "eval_id": eval.id,
+            "created_at": 1,
+            "name": "r",
+            "data_source": {"type": "jsonl", "source": content},
+            "per_testing_criteria_results": [{"testing_criteria": "same"}],
+        }
+        return eval_runs.insert(scope, EvalRun.model_validate(given | fields))
 
     return make
 

@@ -24,7 +24,7 @@ def create(database: Database, project: str, attempt: Attempt, new_job) -> str:
     with database.scope(project) as scope:
         known = idempotency.replay(scope, attempt)
         if known is not None:
-            return known
+            return known.object_id
         job = new_job(scope)
         idempotency.remember(scope, attempt, job.id)
         return job.id

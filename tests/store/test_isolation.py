@@ -17,16 +17,21 @@ import afina.store
 from afina.errors import FenceLost, InvalidRequest, NotFound
 from afina.schemas.batches import BatchResult
 from afina.schemas.conversations import Conversation
+from afina.schemas.eval_runs import EvalRun
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import JobCheckpoint
 from afina.schemas.models import Model
 from afina.schemas.uploads import UploadPart
 from afina.store import (
+    archiving,
     audit,
     batches,
     chats,
     checkpoints,
     conversations,
+    eval_items,
+    eval_runs,
+    evals,
     events,
     files,
     idempotency,
@@ -73,10 +78,26 @@ class Theirs:
     upload: str
     part: UploadPart
     batch: Claim
+    run: EvalRun
+    trial: Claim
 
 
 @pytest.fixture
-def theirs(database: Database, project: str, new_job, new_chat, stored, new_upload, new_batch) -> Theirs:
+def trial(database: Database, project: str, new_eval, new_run) -> tuple[EvalRun, Claim]:
+    """A run of the first project with an item, and who works on it."""
+    with database.scope(project) as scope:
+        run = new_run(scope, new_eval(scope))
+        eval_items.add(scope, run.eval_id, run.id, [({"a": "b"}, None)], first=0)
+    with database.system() as system:
+        claim = work.claim(system, "w", [eval_runs.KIND], lease_seconds=3600.0)
+    assert claim
+    return run, claim
+
+
+@pytest.fixture
+def theirs(
+    database: Database, project: str, new_job, new_chat, stored, new_upload, new_batch, trial
+) -> Theirs:
     """A row of the first project in every table that belongs to projects."""
     attempt = Attempt("POST /x", "key", "body")
     with database.scope(project) as scope:
@@ -137,6 +158,7 @@ def theirs(database: Database, project: str, new_job, new_chat, stored, new_uplo
         part.upload_id,
         part,
         batch,
+        *trial,
     )
 
 
@@ -159,10 +181,26 @@ MISSING: dict[str, tuple[type[Exception], Callable[[Scope, Theirs], object]]] = 
         NotFound,
         lambda scope, theirs: batches.move(scope, theirs.batch.subject, "cancelling", fence=None),
     ),
+    "batches.abandon": (NotFound, lambda s, theirs: batches.abandon(s, theirs.batch.subject, actor="a")),
     "batches.add_results": (
         NotFound,
         lambda s, theirs: batches.add_results(s, theirs.batch.subject, [], fence=theirs.batch.fence),
     ),
+    "evals.get": (NotFound, lambda scope, theirs: evals.get(scope, theirs.run.eval_id)),
+    "evals.change": (NotFound, lambda scope, theirs: evals.change(scope, theirs.run.eval_id, {"name": "x"})),
+    "evals.delete": (NotFound, lambda scope, theirs: evals.delete(scope, theirs.run.eval_id)),
+    "eval_runs.get": (NotFound, lambda s, theirs: eval_runs.get(s, theirs.run.eval_id, theirs.run.id)),
+    "eval_runs.cancel": (NotFound, lambda s, theirs: eval_runs.cancel(s, theirs.run.eval_id, theirs.run.id)),
+    "eval_runs.delete": (NotFound, lambda s, theirs: eval_runs.delete(s, theirs.run.eval_id, theirs.run.id)),
+    "eval_runs.held": (
+        FenceLost,
+        lambda s, theirs: eval_runs.held(s, theirs.run.id, fence=theirs.trial.fence),
+    ),
+    "eval_runs.move": (
+        FenceLost,
+        lambda s, theirs: eval_runs.move(s, theirs.run, "failed", fence=theirs.trial.fence),
+    ),
+    "eval_items.get": (NotFound, lambda scope, theirs: eval_items.get(scope, theirs.run.id, "outputitem_x")),
     "files.delete": (NotFound, lambda scope, theirs: files.delete(scope, theirs.file)),
     "jobs.get": (NotFound, lambda scope, theirs: jobs.get(scope, theirs.job)),
     "jobs.change": (NotFound, lambda scope, theirs: jobs.change(scope, theirs.job, {"seed": 2}, fence=1)),
@@ -228,6 +266,17 @@ EMPTY: dict[str, tuple[object, Callable[[Scope, Theirs], object]]] = {
         [],
         lambda scope, theirs: batches.results(scope, theirs.batch.subject, good=False, limit=9),
     ),
+    "evals.page": ([], lambda scope, theirs: evals.page(scope).data),
+    "eval_runs.going_on": ([], lambda scope, theirs: eval_runs.going_on(scope)),
+    "eval_runs.find": (None, lambda scope, theirs: eval_runs.find(scope, theirs.run.id)),
+    "eval_runs.page": ([], lambda scope, theirs: eval_runs.page(scope, theirs.run.eval_id).data),
+    "eval_items.page": ([], lambda scope, theirs: eval_items.page(scope, theirs.run.id).data),
+    "eval_items.clear": (None, lambda scope, theirs: eval_items.clear(scope, theirs.run.id)),
+    "eval_items.waiting": (
+        [],
+        lambda scope, theirs: eval_items.waiting(scope, theirs.run.id, after=-1, limit=9),
+    ),
+    "eval_items.settle": (None, lambda scope, theirs: eval_items.settle(scope, theirs.run.id, [])),
     "files.page": ([], lambda scope, theirs: files.page(scope).data),
     "jobs.page": ([], lambda scope, theirs: jobs.page(scope, metadata={"colour": "red"}).data),
     "jobs.using_file": ([], lambda scope, theirs: jobs.using_file(scope, theirs.file)),
@@ -237,7 +286,11 @@ EMPTY: dict[str, tuple[object, Callable[[Scope, Theirs], object]]] = {
     "models.find": (None, lambda scope, theirs: models.find(scope, theirs.model)),
     "models.page": ([], lambda scope, theirs: models.page(scope).data),
     "models.alias_target": (None, lambda scope, theirs: models.alias_target(scope, "their-alias")),
-    "jobs.going_on": (None, lambda scope, theirs: jobs.going_on(scope)),
+    "jobs.going_on": ([], lambda scope, theirs: jobs.going_on(scope)),
+    "batches.going_on": ([], lambda scope, theirs: batches.going_on(scope)),
+    "responses.going_on": ([], lambda scope, theirs: responses.going_on(scope)),
+    "archiving.stop": (None, lambda scope, theirs: archiving.stop(scope, actor="a")),
+    "work.remove_all": (None, lambda scope, theirs: work.remove_all(scope)),
     "outbox.settle": (None, lambda scope, theirs: outbox.settle(scope, theirs.claim)),
     "service_accounts.page": ([], lambda scope, theirs: service_accounts.page(scope).data),
     "webhooks.find": (None, lambda scope, theirs: webhooks.find(scope, theirs.endpoint)),
@@ -246,9 +299,14 @@ EMPTY: dict[str, tuple[object, Callable[[Scope, Theirs], object]]] = {
     "keys.page": ([], lambda scope, theirs: keys.page(scope).data),
     "keys.other_owners": (False, lambda scope, theirs: keys.other_owners(scope, "")),
     "audit.page": ([], lambda scope, theirs: audit.page(scope, subject=theirs.job).data),
+    "responses.completed": ([], lambda scope, theirs: responses.completed(scope, after=0, limit=9)),
     "responses.find": (None, lambda scope, theirs: responses.find(scope, RESPONSE)),
     "chats.page": ([], lambda scope, theirs: chats.page(scope, metadata={"colour": "red"}).data),
     "idempotency.replay": (None, lambda scope, theirs: idempotency.replay(scope, theirs.attempt)),
+    "work.came_further": (
+        None,
+        lambda s, theirs: work.came_further(s, theirs.claim.subject, theirs.claim.fence),
+    ),
     "work.holds": (False, lambda s, theirs: work.holds(s, theirs.claim.subject, theirs.claim.fence)),
     "work.finish": (None, lambda scope, theirs: work.finish(scope, theirs.claim)),
     "work.remove": (None, lambda scope, theirs: work.remove(scope, theirs.job)),
@@ -262,6 +320,13 @@ OWN = {
     "batches.insert",
     "batches.write",
     "batches.of",
+    "evals.insert",
+    "evals.one",
+    "eval_runs.insert",
+    "eval_runs.write",
+    "eval_runs.one",
+    "eval_items.add",
+    "eval_items.of",
     "jobs.insert",
     "models.insert",
     "keys.insert",
@@ -275,7 +340,9 @@ OWN = {
     "idempotency.remember",
     "projects.organization",
     "projects.rename",
-    "projects.archive",
+    "archiving.archive",
+    "prices.put",  # the organisation's, as its projects are
+    "prices.delete",
     "webhooks.insert",
     "service_accounts.insert",
     "service_accounts.living",

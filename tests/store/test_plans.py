@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import event, text
 
-from afina.store import audit, chats, events, files, jobs, keys, work
+from afina.store import audit, chats, eval_items, eval_runs, evals, events, files, jobs, keys, work
 from afina.store.database import Database
 from afina.store.scope import Scope
 from afina.store.tables import metadata
@@ -29,6 +29,24 @@ CALLS: dict[str, tuple[Callable[[Scope, str], object], str | None]] = {
     "stored chats by metadata": (
         lambda scope, job: chats.page(scope, metadata={"a": "b"}, after="chatcmpl-x"),
         "ix_stored_chats_project_id_seq",
+    ),
+    "evals": (lambda scope, job: evals.page(scope, after="eval_x"), "ix_evals_project_id_seq"),
+    "evals by their last change": (
+        lambda scope, job: evals.page(scope, by_update=True),
+        "ix_evals_project_id_updated_at_seq",
+    ),
+    "runs": (
+        lambda scope, job: eval_runs.page(scope, "eval_x", after="evalrun_x"),
+        "ix_eval_runs_eval_id_seq",
+    ),
+    "items of a run": (lambda scope, job: eval_items.page(scope, "evalrun_x"), "ix_eval_items_run_id_seq"),
+    "items that failed": (
+        lambda scope, job: eval_items.page(scope, "evalrun_x", status="fail"),
+        None,
+    ),
+    "items that wait": (
+        lambda scope, job: eval_items.waiting(scope, "evalrun_x", after=3, limit=9),
+        None,
     ),
     "one job": (lambda scope, job: jobs.get(scope, job), None),
     "jobs of a file": (lambda scope, job: jobs.using_file(scope, "file-x"), None),

@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from afina.errors import FenceLost, IllegalMove, InvalidRequest
-from afina.schemas.batches import Batch, BatchReply, BatchResult, BatchUsage, RequestCounts
+from afina.schemas.batches import Batch, BatchReply, BatchResult, RequestCounts
 from afina.schemas.models import Model
+from afina.schemas.tokens import TokenUsage
 from afina.schemas.uploads import UploadPart
 from afina.store import audit, batches, files, models, uploads, work
 from afina.store.batches import Result
@@ -54,7 +55,7 @@ def claimed(database: Database) -> Claim:
 
 def answer(line: int, status: int) -> Result:
     reply = BatchReply(status_code=status, request_id="req_1", body={"text": "snow \u2603 \0"})
-    usage = BatchUsage(input_tokens=2, output_tokens=1, total_tokens=3)
+    usage = TokenUsage(input_tokens=2, output_tokens=1, total_tokens=3)
     return Result(line, BatchResult(id="batch_req_1", custom_id=f"r{line}", response=reply), usage)
 
 

@@ -4,7 +4,6 @@ The hosts are the real application behind a real socket; their engine is the fak
 """
 
 import asyncio
-import contextlib
 import json
 import shutil
 import tempfile
@@ -13,10 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from socket import SHUT_RDWR
 
 import pytest
-import uvicorn
 from sqlalchemy import text
 
 import tiny_base
@@ -25,7 +22,6 @@ from afina.blobs import Blobs
 from afina.engine.engine import Engine
 from afina.engine.fake import FakeEngine
 from afina.host import app as host_app
-from afina.host.app import create_app
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import FineTuningJob, SupervisedHyperparameters, SupervisedMethod
 from afina.schemas.models import Model
@@ -40,6 +36,7 @@ from afina.worker.context import Context, Hold
 from afina.worker.executors.local import LocalHost
 from afina.worker.hosts import Hosts
 from afina.worker.loop import Loop
+from host_threads import ThreadExecutor
 
 QUICKLY = 0.01
 
@@ -248,62 +245,6 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 
         monkeypatch.setattr(kind, "optim_step", held)
     return made
-
-
-class HostThread:
-    """What a host's worker sees of a process: here it is a thread with an event loop of its own."""
-
-    def __init__(self, base: str, source: Path, socket: Path):
-        app = create_app(source, name=base, dtype="float32", threads=1)
-        config = uvicorn.Config(app, uds=str(socket), log_level="error", access_log=False)
-        self.server = uvicorn.Server(config)
-        self.loop = asyncio.new_event_loop()
-        self.pid = 1_000_000 + id(self) % 1000
-        self.thread = threading.Thread(target=self.run, name=f"host-{base}", daemon=True)
-        self.thread.start()
-
-    def run(self) -> None:
-        try:
-            self.loop.run_until_complete(self.server.serve())
-        except RuntimeError:  # stopped before it was done: a crash, with which the kernel closes all sockets
-            for server in self.server.servers:
-                server.close()
-            for connection in self.server.server_state.connections:
-                connection.transport.get_extra_info("socket").shutdown(SHUT_RDWR)
-
-    def poll(self) -> int | None:
-        return None if self.thread.is_alive() else 1
-
-    def terminate(self) -> None:
-        self.server.should_exit = True
-
-    def kill(self) -> None:
-        with contextlib.suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self.loop.stop)
-
-    def wait(self, timeout: float | None = None) -> int:
-        self.thread.join(timeout)
-        return 1
-
-
-@dataclass
-class ThreadExecutor:
-    """Starts hosts as threads; `started` are those of all workers of a test."""
-
-    sockets: Path
-    started: list[LocalHost]
-    mine: list[LocalHost] = field(default_factory=list)
-
-    def start(self, base: str, source: Path) -> LocalHost:
-        socket = self.sockets / f"{len(self.started)}.sock"
-        host = LocalHost(base, socket, HostThread(base, source, socket))  # type: ignore[arg-type]
-        self.started.append(host)
-        self.mine.append(host)
-        return host
-
-    def close(self) -> None:
-        for host in self.mine:
-            host.stop()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from afina.store import events, work
+from afina.store import events, moves, work
 from afina.store.events import NewEvent
 from afina.worker import wandb
 from afina.worker.context import Hold
@@ -149,3 +149,26 @@ def test_training_ends_well_while_nobody_listens(rooms, ours, new_worker, until,
         until(lambda: rooms.job(job.id).status == "succeeded")
         until(lambda: rooms.attempts(f"{job.id}/wandb/0"))
     assert rooms.job(job.id).fine_tuned_model is not None
+
+
+def test_a_paused_job_holds_no_slot(rooms, ours, claimed, played, until):
+    job, hold = claimed()
+    with rooms.database.scope(rooms.project) as scope:
+        moves.move(scope, job, "queued", fence=None, event="e")
+        moves.move(scope, job, "running", fence=None, event="e")
+    thread = threading.Thread(target=wandb.report, args=(ours, hold))
+    thread.start()
+    until(lambda: len(played.lines) == 3)
+    with rooms.database.scope(rooms.project) as scope:
+        moves.move(scope, job, "paused", fence=None, event="e")
+    thread.join(30)
+    assert not thread.is_alive() and rooms.attempts(hold.claim.subject) == 0
+    rooms.at_once()
+    again, sent = Hold(rooms.claim("wandb")), len(played.asked)
+    wandb.report(ours, again)
+    assert len(played.asked) == sent and rooms.claim("wandb") is None
+    rooms.resume(job)
+    rooms.cancel(job)
+    rooms.at_once()
+    wandb.report(ours, Hold(rooms.claim("wandb")))
+    assert len(played.lines) == 3 and played.asked[-1][1]["complete"] is True

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from afina import __version__
-from afina.cli import batches, chat, chats, check, compare, estimate, files, jobs, keys, models, operate
+from afina.cli import (
+    batches,
+    chat,
+    chats,
+    check,
+    compare,
+    estimate,
+    evals,
+    files,
+    jobs,
+    keys,
+    models,
+    operate,
+    prices,
+)
 from afina.cli.output import complain
 from afina.errors import AfinaError
 
@@ -24,11 +38,13 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(batches.app, name="batches")
 app.command("chat")(chat.chat)
 app.add_typer(chats.app, name="chats")
+app.add_typer(evals.app, name="evals")
 app.command("compare")(compare.compare)
 app.command("check")(check.check)
 app.command("estimate")(estimate.estimate)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.add_typer(prices.app, name="prices")
 app.command("serve", rich_help_panel="On this machine")(operate.serve)
 app.command("fsck", rich_help_panel="On this machine")(operate.fsck)
 app.command("models-add", rich_help_panel="On this machine")(operate.models_add)

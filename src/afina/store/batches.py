@@ -15,10 +15,10 @@ from afina.schemas.batches import (
     BatchErrors,
     BatchResult,
     BatchStatus,
-    BatchUsage,
     RequestCounts,
 )
 from afina.schemas.record import Page
+from afina.schemas.tokens import TokenUsage
 from afina.store import audit, clock, files, outbox, work
 from afina.store.pages import page as page_of
 from afina.store.rows import columns, from_row, to_row
@@ -53,7 +53,7 @@ class Result:
 
     line: int
     result: BatchResult
-    usage: BatchUsage = field(default_factory=BatchUsage)
+    usage: TokenUsage = field(default_factory=TokenUsage)
 
 
 def insert(scope: Scope, batch: Batch, *, actor: str = "api") -> Batch:
@@ -101,6 +101,22 @@ def cancel(scope: Scope, batch_id: str, *, actor: str = "api") -> Batch:
     if "cancelling" not in LEGAL[batch.status]:
         raise InvalidRequest(f"Cannot cancel a batch with status '{batch.status}'.", code="invalid_state")
     return move(scope, batch_id, "cancelling", fence=None, actor=actor)
+
+
+def going_on(scope: Scope) -> list[str]:
+    """The ids of the project's batches that have not ended, oldest first."""
+    mine = batches.c.project_id == scope.project_id
+    query = select(batches.c.id).where(mine, batches.c.status.not_in(sorted(FINAL))).order_by(batches.c.seq)
+    return list(scope.connection.execute(query).scalars())
+
+
+def abandon(scope: Scope, batch_id: str, *, actor: str) -> None:
+    """End a batch at once: nobody will write its files."""
+    status = get(scope, batch_id, hold=True).status
+    if "cancelling" in LEGAL[status]:
+        status = move(scope, batch_id, "cancelling", fence=None, actor=actor).status
+    end: BatchStatus = "cancelled" if status == "cancelling" else "failed"
+    move(scope, batch_id, end, fence=None, actor=actor)
 
 
 def move(
@@ -163,15 +179,16 @@ def add_results(scope: Scope, batch_id: str, results: Sequence[Result], *, fence
     counted = RequestCounts(
         total=counts.total, completed=counts.completed + good, failed=counts.failed + len(results) - good
     )
+    work.came_further(scope, batch_id, fence)
     usage = total([batch.usage, *(found.usage for found in results)])
     return write(scope, batch, {"request_counts": counted, "usage": usage})
 
 
-def total(usages: Sequence[BatchUsage]) -> BatchUsage:
+def total(usages: Sequence[TokenUsage]) -> TokenUsage:
     """All tokens together."""
     cached = sum(usage.input_tokens_details.cached_tokens for usage in usages)
     reasoning = sum(usage.output_tokens_details.reasoning_tokens for usage in usages)
-    return BatchUsage.model_validate(
+    return TokenUsage.model_validate(
         {
             "input_tokens": sum(usage.input_tokens for usage in usages),
             "input_tokens_details": {"cached_tokens": cached},

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from afina.errors import NotFound, clipped
+from afina.errors import NoSuchProject, clipped
 from afina.store.failures import database_busy, translated
 from afina.store.filesystem import refuse_network_filesystem
 from afina.store.scope import Scope, System
@@ -41,7 +41,7 @@ class Database:
 
     @contextmanager
     def scope(self, project_id: str) -> Generator[Scope]:
-        """One writing transaction on behalf of a project; NotFound where it is not there or archived."""
+        """One writing transaction on behalf of a project; NoSuchProject where it is not there or archived."""
         with self.transaction(write=True) as connection:
             yield enter(connection, project_id)
 
@@ -92,7 +92,7 @@ def enter(connection: Connection, project_id: str) -> Scope:
     )
     organization_id = connection.execute(query).scalar_one_or_none()
     if organization_id is None:
-        raise NotFound(f"No such project: {clipped(project_id)}")
+        raise NoSuchProject(f"No such project: {clipped(project_id)}")
     return Scope(connection, project_id, organization_id)
 
 

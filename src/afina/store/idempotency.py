@@ -4,7 +4,8 @@ A client may name its attempt with a key. The official clients name nothing, but
 of the same body within ten minutes is the same attempt, while two first attempts are two wishes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, delete, func, select
 
@@ -28,13 +29,26 @@ class Attempt:
     retries: int = 0
 
     @property
+    def again(self) -> bool:
+        """Whether an earlier attempt may have made something: without a key, a first one is a new wish."""
+        return self.key is not None or self.retries > 0
+
+    @property
     def name(self) -> str:
         """What the attempt is remembered by: the client's key, or else its body."""
         return f"body:{self.body_sha256}" if self.key is None else f"key:{self.key}"
 
 
-def replay(scope: Scope, attempt: Attempt) -> str | None:
-    """The id of what this attempt has made before, or None where it is new.
+@dataclass(frozen=True)
+class Made:
+    """The id of what an attempt has made, and what it takes to answer again as the first time."""
+
+    object_id: str
+    detail: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+def replay(scope: Scope, attempt: Attempt) -> Made | None:
+    """What this attempt has made before, or None where it is new.
 
     Call it in the transaction that creates and remembers: an equal attempt waits here for its end.
     """
@@ -42,9 +56,9 @@ def replay(scope: Scope, attempt: Attempt) -> str | None:
     row = scope.connection.execute(select(idempotency).where(same(scope, attempt))).one_or_none()
     if row is None:
         return None
-    age = clock.seconds(scope) - row.created_at
+    age, made = clock.seconds(scope) - row.created_at, Made(row.object_id, row.detail or {})
     if attempt.key is None:
-        return row.object_id if attempt.retries > 0 and age <= RETRY_SECONDS else None
+        return made if attempt.retries > 0 and age <= RETRY_SECONDS else None
     if age > KEPT_SECONDS:
         return None
     if row.body_sha256 != attempt.body_sha256:
@@ -52,21 +66,33 @@ def replay(scope: Scope, attempt: Attempt) -> str | None:
             "This Idempotency-Key was used with another body. Use a new key for a new request.",
             code="idempotency_key_reused",
         )
-    return row.object_id
+    return made
 
 
-def remember(scope: Scope, attempt: Attempt, object_id: str) -> None:
-    """Note what an attempt has made, and forget what is too old to be replayed."""
+def remember(
+    scope: Scope, attempt: Attempt, object_id: str, *, detail: Mapping[str, object] | None = None
+) -> None:
+    """Note what an attempt has made, and forget what is too old to be replayed; `detail` is JSON."""
     now = clock.seconds(scope)
-    old = (idempotency.c.project_id == scope.project_id) & (idempotency.c.created_at < now - KEPT_SECONDS)
-    scope.connection.execute(delete(idempotency).where(old))
-    made = {"body_sha256": attempt.body_sha256, "object_id": object_id, "created_at": now}
+    mine = idempotency.c.project_id == scope.project_id
+    scope.connection.execute(delete(idempotency).where(mine, too_old(now)))
+    made = {
+        "body_sha256": attempt.body_sha256,
+        "object_id": object_id,
+        "detail": dict(detail) if detail else None,
+        "created_at": now,
+    }
     statement = upsert(scope, idempotency).values(
         project_id=scope.project_id, route=attempt.route, key=attempt.name, **made
     )
     scope.connection.execute(
         statement.on_conflict_do_update(index_elements=["project_id", "route", "key"], set_=made)
     )
+
+
+def too_old(now: int) -> ColumnElement[bool]:
+    """Rows that are not replayed any more."""
+    return idempotency.c.created_at < now - KEPT_SECONDS
 
 
 def same(scope: Scope, attempt: Attempt) -> ColumnElement[bool]:

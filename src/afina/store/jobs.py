@@ -117,11 +117,11 @@ def using_file(scope: Scope, file_id: str) -> list[str]:
     return list(scope.connection.execute(query.order_by(jobs.c.seq)).scalars())
 
 
-def going_on(scope: Scope) -> str | None:
-    """The id of one of the project's jobs that has not ended."""
+def going_on(scope: Scope) -> list[str]:
+    """The ids of the project's jobs that have not ended, oldest first."""
     mine = jobs.c.project_id == scope.project_id
-    query = select(jobs.c.id).where(mine, jobs.c.status.in_(UNFINISHED)).limit(1)
-    return scope.connection.execute(query).scalar_one_or_none()
+    query = select(jobs.c.id).where(mine, jobs.c.status.in_(UNFINISHED)).order_by(jobs.c.seq)
+    return list(scope.connection.execute(query).scalars())
 
 
 def unfinished(system: System) -> set[str]:

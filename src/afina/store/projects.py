@@ -3,9 +3,9 @@
 from sqlalchemy import insert, select, update
 
 from afina import ids
-from afina.errors import InvalidRequest, NotFound, clipped
+from afina.errors import NotFound, clipped
 from afina.schemas.record import Page, Record
-from afina.store import audit, clock, jobs, keys
+from afina.store import audit, clock, keys
 from afina.store.pages import page as page_of
 from afina.store.rows import from_row, to_row
 from afina.store.scope import Scope, System
@@ -94,21 +94,6 @@ def rename(scope: Scope, name: str, *, actor: str) -> None:
     """Give the project another name."""
     scope.connection.execute(update(projects).where(projects.c.id == scope.project_id).values(name=name))
     audit.record(scope, "project.renamed", scope.project_id, actor=actor)
-
-
-def archive(scope: Scope, *, actor: str) -> None:
-    """Close the project for good: its keys are as good as revoked, its rows stay. Its jobs have to have ended."""
-    if first(System(scope.connection), scope.organization_id).id == scope.project_id:
-        raise InvalidRequest("The organization's first project cannot be archived.", code="invalid_state")
-    if (going_on := jobs.going_on(scope)) is not None:
-        raise InvalidRequest(
-            f"The project has unfinished jobs, such as {going_on}. Cancel them first.", code="invalid_state"
-        )
-    now = clock.seconds(scope)
-    scope.connection.execute(
-        update(projects).where(projects.c.id == scope.project_id).values(archived_at=now)
-    )
-    audit.record(scope, "project.archived", scope.project_id, actor=actor)
 
 
 def every(system: System) -> list[Project]:

@@ -14,6 +14,7 @@ responses = listed(
     document("input"),
     document("cuts"),
     document("request", optional=True),
+    words("api_key_id", optional=True),
     Index(None, "project_id", "seq"),
 )
 

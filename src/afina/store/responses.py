@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from afina.errors import InvalidRequest, NotFound, clipped
 from afina.schemas.response_items import Item
 from afina.schemas.response_replies import FINAL, Response, ResponseStatus, StoredResponse
-from afina.store import audit, outbox
+from afina.store import audit, outbox, work
 from afina.store.response_tables import responses
 from afina.store.rows import columns, from_row
 from afina.store.scope import Scope
@@ -68,8 +68,16 @@ def cancel(scope: Scope, response_id: str) -> StoredResponse:
     ended = response.model_copy(update={"status": "cancelled"})
     cancelled = stored.model_copy(update={"response": ended, "request": None})
     finish(scope, cancelled, while_in=response.status)
+    work.remove(scope, response_id)
     outbox.add(scope, "response.cancelled", response_id)
     return cancelled
+
+
+def going_on(scope: Scope) -> list[str]:
+    """The ids of the project's responses in the background that have not ended, oldest first."""
+    mine = responses.c.project_id == scope.project_id
+    query = select(responses.c.id).where(mine, responses.c.status.not_in(sorted(FINAL)))
+    return list(scope.connection.execute(query.order_by(responses.c.seq)).scalars())
 
 
 def delete(scope: Scope, response_id: str, *, actor: str = "api") -> Response:
@@ -77,8 +85,20 @@ def delete(scope: Scope, response_id: str, *, actor: str = "api") -> Response:
     response = get(scope, response_id).response
     mine = (responses.c.project_id == scope.project_id) & (responses.c.id == response_id)
     scope.connection.execute(delete_from(responses).where(mine))
+    work.remove(scope, response_id)
     audit.record(scope, "response.deleted", response_id, actor=actor)
     return response
+
+
+def completed(scope: Scope, *, after: int, limit: int) -> list[tuple[int, StoredResponse]]:
+    """The project's responses that have come to their end, oldest first, each with the place to go on from."""
+    query = select(responses).where(
+        responses.c.project_id == scope.project_id,
+        responses.c.status.in_(("completed", "incomplete")),
+        responses.c.seq > after,
+    )
+    found = scope.connection.execute(query.order_by(responses.c.seq).limit(limit))
+    return [(row.seq, from_row(StoredResponse, row)) for row in found]
 
 
 def history(scope: Scope, response_id: str | None, *, param: str = "previous_response_id") -> list[Item]:

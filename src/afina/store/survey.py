@@ -1,17 +1,22 @@
 """Everything at once, across projects: what the consistency check compares with the blobs and with the rules."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Table, case, distinct, func, or_, select
 
+from afina.schemas.batches import FINAL as BATCH_ENDED
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import FineTuningJob
 from afina.schemas.models import Model
+from afina.schemas.response_replies import FINAL as RESPONSE_ENDED
+from afina.schemas.uploads import Upload, UploadPart
 from afina.store.audit import JOB_CREATED, JOB_MOVED
+from afina.store.response_tables import responses
 from afina.store.rows import Kind, from_row
 from afina.store.scope import System
 from afina.store.tables import audit, files, job_events, jobs, models, work
+from afina.store.upload_tables import batches, upload_parts, uploads
 from afina.store.uploads import open_folders
 
 
@@ -25,16 +30,28 @@ class Queued:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A batch or a response, and whether somebody still has to work on it."""
+
+    id: str
+    status: str
+    open: bool
+
+
+@dataclass(frozen=True)
 class Survey:
     """All rows that invariants speak of; `histories` holds the statuses of each job by its audit entries.
 
-    `open_uploads` are blob folders.
+    `open_uploads` are blob folders; `parts` are those of uploads that are under way, by the upload's status.
     """
 
     files: list[FileObject]
     jobs: list[FineTuningJob]
     models: list[Model]
     open_uploads: set[str]
+    uploads: list[Upload]
+    parts: list[UploadPart]
+    asked: list[Asked]
     work: list[Queued]
     histories: Mapping[str, list[str]]
     jobs_with_gaps: list[str]
@@ -48,6 +65,9 @@ def survey(system: System) -> Survey:
         jobs=every(system, jobs, FineTuningJob),
         models=every(system, models, Model),
         open_uploads=open_folders(system),
+        uploads=every(system, uploads, Upload),
+        parts=every(system, upload_parts, UploadPart),
+        asked=[*asked(system, batches, BATCH_ENDED), *asked(system, responses, RESPONSE_ENDED)],
         work=queue(system),
         histories=histories(system),
         jobs_with_gaps=jobs_with_gaps(system),
@@ -58,6 +78,12 @@ def survey(system: System) -> Survey:
 def every(system: System, table: Table, kind: type[Kind]) -> list[Kind]:
     """All rows of a table, oldest first."""
     return [from_row(kind, row) for row in system.connection.execute(select(table).order_by(table.c.seq))]
+
+
+def asked(system: System, table: Table, final: Collection[str]) -> list[Asked]:
+    """The ids and statuses of batches, or of responses."""
+    rows = system.connection.execute(select(table.c.id, table.c.status).order_by(table.c.seq))
+    return [Asked(row.id, row.status, open=row.status not in final) for row in rows]
 
 
 def in_use(system: System) -> set[str]:

@@ -256,6 +256,7 @@ idempotency = Table(
     words("key"),
     words("body_sha256"),
     words("object_id"),
+    document("detail", optional=True),
     number("created_at"),
     UniqueConstraint("project_id", "route", "key"),
     Index(None, "project_id", "created_at"),

@@ -3,10 +3,10 @@
 A lease lives by the database's clock. A subject has at most one row; its fence only grows, also across rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, FromClause, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, and_, case, func, or_, select, update
 from sqlalchemy import delete as delete_from
 
 from afina.errors import FenceLost
@@ -40,34 +40,52 @@ def enqueue(scope: Scope, subject: str, kind: str, *, delay: float = 0.0) -> Non
     scope.connection.execute(statement)
 
 
-def claim(system: System, owner: str, kinds: Sequence[str], *, lease_seconds: float) -> Claim | None:
+def claim(
+    system: System,
+    owner: str,
+    kinds: Sequence[str],
+    *,
+    lease_seconds: float,
+    spending: Collection[str] = (),
+    fresh: Collection[str] = (),
+) -> Claim | None:
     """Take the next piece of work of these kinds; None where there is none, or others are just taking it.
 
     Projects take turns: first the one with the fewest live leases, then the one served longest ago; within a
-    project the oldest work comes first. Two claimers never get the same piece.
+    project the oldest work comes first. Two claimers never get the same piece. A claim of a kind in `spending`
+    spends an attempt, which only an orderly end gives back; of a kind in `fresh`, only work without any is taken.
     """
+    spent = case((work.c.kind.in_(spending), 1), else_=0)
     statement = (
         update(work)
-        .where(work.c.seq == next_free(kinds))
-        .values(lease_owner=owner, lease_until=Now() + lease_seconds, fence=work.c.fence + 1)
+        .where(work.c.seq == next_free(kinds, fresh))
+        .values(
+            lease_owner=owner,
+            lease_until=Now() + lease_seconds,
+            fence=work.c.fence + 1,
+            attempts=work.c.attempts + spent,
+        )
         .returning(work)
     )
     row = system.connection.execute(statement).one_or_none()
     if row is None:
         return None
     system.connection.execute(update(projects).where(projects.c.id == row.project_id).values(served_at=Now()))
-    return Claim(row.subject, row.kind, row.project_id, owner, row.fence, row.attempts)
+    attempts = row.attempts - (row.kind in spending)
+    return Claim(row.subject, row.kind, row.project_id, owner, row.fence, attempts)
 
 
-def next_free(kinds: Sequence[str]) -> ColumnElement[int]:
+def next_free(kinds: Sequence[str], fresh: Collection[str]) -> ColumnElement[int]:
     """The `seq` of the oldest free piece of work of the project whose turn it is."""
     waiting = work.alias("waiting")
-    query = select(waiting.c.seq).where(waiting.c.project_id == next_project(kinds), free(waiting, kinds))
+    query = select(waiting.c.seq).where(
+        waiting.c.project_id == next_project(kinds, fresh), free(waiting, kinds, fresh)
+    )
     query = query.order_by(waiting.c.seq).limit(1)
     return query.with_for_update(of=waiting, skip_locked=True).scalar_subquery()
 
 
-def next_project(kinds: Sequence[str]) -> ColumnElement[str]:
+def next_project(kinds: Sequence[str], fresh: Collection[str]) -> ColumnElement[str]:
     """The project whose turn it is, of those that have free work."""
     live = (
         select(work.c.project_id, func.count().label("leases"))
@@ -76,17 +94,18 @@ def next_project(kinds: Sequence[str]) -> ColumnElement[str]:
         .subquery("live")
     )
     offered = work.alias("offered")
-    has_work = select(1).where(offered.c.project_id == projects.c.id, free(offered, kinds)).exists()
+    has_work = select(1).where(offered.c.project_id == projects.c.id, free(offered, kinds, fresh)).exists()
     query = select(projects.c.id).outerjoin(live, live.c.project_id == projects.c.id)
     query = query.where(has_work, projects.c.archived_at.is_(None))
     turn = (func.coalesce(live.c.leases, 0), func.coalesce(projects.c.served_at, 0), projects.c.seq)
     return query.order_by(*turn).limit(1).scalar_subquery()
 
 
-def free(queue: FromClause, kinds: Sequence[str]) -> ColumnElement[bool]:
+def free(queue: FromClause, kinds: Sequence[str], fresh: Collection[str]) -> ColumnElement[bool]:
     """Work of these kinds whose time has come and that nobody holds."""
+    untried = or_(queue.c.kind.not_in(fresh), queue.c.attempts == 0)
     unheld = or_(queue.c.lease_until.is_(None), queue.c.lease_until <= Now())
-    return and_(queue.c.kind.in_(kinds), queue.c.run_after <= Now(), unheld)
+    return and_(queue.c.kind.in_(kinds), queue.c.run_after <= Now(), unheld, untried)
 
 
 def held(subject: str, fence: int) -> ColumnElement[bool]:
@@ -119,11 +138,19 @@ def hand_on(scope: Scope, claim: Claim, kind: str) -> None:
     scope.connection.execute(update(work).where(work.c.subject == claim.subject).values(kind=kind, **free))
 
 
+def came_further(scope: Scope, subject: str, fence: int) -> None:
+    """Earlier attempts are forgiven; the one under way stays spent until it ends."""
+    row = held(subject, fence) & (work.c.project_id == scope.project_id) & (work.c.attempts > 1)
+    scope.connection.execute(update(work).where(row).values(attempts=1))
+
+
 def release(system: System, claim: Claim, *, delay: float = 0.0, attempts: int | None = None) -> bool:
-    """Give the work back, to be claimed again after `delay` seconds; False where it was lost before."""
+    """Give the work back, to be claimed again after `delay` seconds; False where it was lost before.
+
+    So many `attempts` have failed; where it is not said, as many as before the claim.
+    """
     free: dict[str, object] = {"lease_owner": None, "lease_until": None, "run_after": Now() + delay}
-    if attempts is not None:
-        free["attempts"] = attempts
+    free["attempts"] = claim.attempts if attempts is None else attempts
     statement = update(work).where(held(claim.subject, claim.fence)).values(free)
     return system.connection.execute(statement).rowcount == 1
 
@@ -140,6 +167,13 @@ def finish(scope: Scope, claim: Claim) -> None:
     """The work is done and leaves the queue; a claim that was lost finishes nothing."""
     if holds(scope, claim.subject, claim.fence):
         remove(scope, claim.subject)
+
+
+def remove_all(scope: Scope) -> None:
+    """Empty the project's queue."""
+    subjects = select(work.c.subject).where(work.c.project_id == scope.project_id)
+    for subject in scope.connection.execute(subjects).scalars().all():
+        remove(scope, subject)
 
 
 def remove(scope: Scope, subject: str) -> None:

@@ -11,7 +11,7 @@ from afina.processes import log_to_stderr
 from afina.settings import Settings
 from afina.store import outbox
 from afina.store.database import Database
-from afina.worker import batches, respond, tend, train, validate, wandb, webhooks
+from afina.worker import batches, eval_runs, respond, tend, train, validate, wandb, webhooks
 from afina.worker.context import Context
 from afina.worker.executors.local import LocalExecutor
 from afina.worker.hosts import Hosts
@@ -19,6 +19,7 @@ from afina.worker.loop import Kind, Loop
 
 VALIDATIONS = 2
 BATCHES = 2
+EVAL_RUNS = 2
 RESPONSES = 8
 DELIVERIES = 4
 REPORTS = 8
@@ -48,10 +49,11 @@ def main() -> None:
 def kinds(settings: Settings) -> dict[str, Kind]:
     """Every kind of work there is."""
     return {
-        "validate": Kind(validate.validate, validate.give_up, slots=VALIDATIONS),
+        "validate": Kind(validate.validate, validate.give_up, slots=VALIDATIONS, fatal=True),
         "train": Kind(train.train, train.give_up, slots=settings.runs_per_host),
-        "respond": Kind(respond.respond, respond.give_up, slots=RESPONSES),
-        "batch": Kind(batches.work_through, batches.give_up, slots=BATCHES),
+        "respond": Kind(respond.respond, respond.give_up, slots=RESPONSES, fatal=True),
+        "batch": Kind(batches.work_through, batches.give_up, slots=BATCHES, fatal=True),
+        "eval_run": Kind(eval_runs.work_through, eval_runs.give_up, slots=EVAL_RUNS),
         outbox.KIND: Kind(webhooks.deliver, webhooks.give_up, slots=DELIVERIES, most=webhooks.MOST),
         "wandb": Kind(wandb.report, wandb.give_up, slots=REPORTS, most=wandb.MOST),
     }

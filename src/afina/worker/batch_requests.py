@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from afina import ids
 from afina.errors import AfinaError, FenceLost, Unavailable
-from afina.schemas.batches import Batch, BatchReply, BatchResult, BatchUsage
+from afina.schemas.batches import Batch, BatchReply, BatchResult
 from afina.schemas.chat import JsonObject
+from afina.schemas.tokens import InputDetails, TokenUsage
 from afina.serving import endpoints
 from afina.serving.meter import Payer, payer
 from afina.serving.router import Router
@@ -41,7 +42,7 @@ async def answer(context: Context, hold: Hold, batch: Batch, requests: Iterator[
             task.cancel()
         await asyncio.wait(crew)
         await router.close()
-    await asyncio.to_thread(keep, context, hold, found)
+        await asyncio.to_thread(keep, context, hold, found)
 
 
 def keep(context: Context, hold: Hold, found: list[Result]) -> bool:
@@ -93,17 +94,20 @@ async def reply(router: Router, batch: Batch, asked: Numbered) -> dict[str, obje
     raise AssertionError
 
 
-def usage_of(body: JsonObject) -> BatchUsage:
+def usage_of(body: JsonObject) -> TokenUsage:
     """The tokens that a reply counts, in the words of either kind of endpoint."""
     usage = body.get("usage")
     if not isinstance(usage, dict):
-        return BatchUsage()
+        return TokenUsage()
 
     def count(*names: str) -> int:
         return next((number for name in names if isinstance(number := usage.get(name), int)), 0)
 
-    return BatchUsage(
+    details = usage.get("input_tokens_details", usage.get("prompt_tokens_details"))
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    return TokenUsage(
         input_tokens=count("input_tokens", "prompt_tokens"),
+        input_tokens_details=InputDetails(cached_tokens=cached if isinstance(cached, int) else 0),
         output_tokens=count("output_tokens", "completion_tokens"),
         total_tokens=count("total_tokens"),
     )

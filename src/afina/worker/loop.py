@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from afina.errors import FenceLost, Unavailable
+from afina.errors import FenceLost, NoSuchProject, Unavailable
 from afina.store import work
 from afina.worker import attempts
 from afina.worker.context import Context, Hold
@@ -22,12 +22,16 @@ HOPELESS_PAUSE = 30.0  # seconds, where a retry helps only after somebody has do
 
 @dataclass(frozen=True)
 class Kind:
-    """What is done for one kind of work, how much of it at once, and what follows when it has failed so often."""
+    """What is done for one kind of work, how much of it at once, and what follows when it has failed so often.
+
+    `fatal`: it reads what users sent in this process, and may end it: then the attempt is spent.
+    """
 
     do: Callable[[Context, Hold], None]
     give_up: Callable[[Context, Hold], None]
     slots: int
     most: int = attempts.MOST
+    fatal: bool = False
 
 
 class Loop:
@@ -63,9 +67,19 @@ class Loop:
         kinds = [name for name, kind in self.kinds.items() if busy[name] < kind.slots]
         if not kinds:
             return False
+        fatal = {name for name, kind in self.kinds.items() if kind.fatal}
+        # Work that may have ended a worker is tried one piece at a time: it takes few others with it.
+        suspect = any(hold.claim.kind in fatal and hold.claim.attempts for hold in list(self.holds))
         with self.context.database.system() as scope:
             lease = self.context.settings.lease_seconds
-            claim = work.claim(scope, self.owner, kinds, lease_seconds=lease)
+            claim = work.claim(
+                scope,
+                self.owner,
+                kinds,
+                lease_seconds=lease,
+                spending=fatal,
+                fresh=fatal if suspect else (),
+            )
         if claim is None:
             return False
         hold = Hold(claim)
@@ -89,7 +103,7 @@ class Loop:
         step = kind.give_up if claim.attempts >= kind.most else kind.do
         try:
             step(self.context, hold)
-        except FenceLost:
+        except (FenceLost, NoSuchProject):  # somebody else has it, or its project was archived
             log.info("claim lost subject=%s fence=%d", claim.subject, claim.fence)
         except Unavailable as error:
             log.warning("work waits subject=%s reason=%s", claim.subject, error.message)

@@ -41,7 +41,7 @@ def begun(context: Context, hold: Hold) -> StoredResponse | None:
 
 async def answer(context: Context, hold: Hold, stored: StoredResponse) -> None:
     """Ask the model, and stop where the answer is not wanted any longer."""
-    payer.set(Payer(hold.claim.project_id))
+    payer.set(Payer(hold.claim.project_id, stored.api_key_id))
     router = Router(context.database, context.blobs, context.settings)
     making = asyncio.create_task(made(context, router, hold, stored))
     try:

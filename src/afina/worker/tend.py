@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from afina.errors import AfinaError, Unavailable
 from afina.store import hosts as host_rows
+from afina.store import retention
 from afina.worker import bases
 from afina.worker.context import Context
 from afina.worker.sweep import expire, forget_runs, forget_tokens, sweep
@@ -55,7 +56,15 @@ def take_away(context: Context) -> None:
         forgotten = forget_tokens(context.database, context.settings.tokens)
         forget_runs(context.database, context.settings.data / "runs")
         swept = sweep(context.database, context.blobs)
+        with context.database.system() as system:
+            rows = retention.forget(system)
     except Unavailable as error:
         log.warning("what nobody needs stays reason=%s", error.message)
     else:
-        log.info("taken away files=%d tokens_of_files=%d blobs_without_rows=%d", expired, forgotten, swept)
+        log.info(
+            "taken away files=%d tokens_of_files=%d blobs_without_rows=%d old_rows=%d",
+            expired,
+            forgotten,
+            swept,
+            rows,
+        )

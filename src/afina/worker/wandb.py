@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MOST = 30  # attempts in a row, about half an hour
 LOOK_SECONDS = 5.0
+PAUSED_SECONDS = 60.0  # between looks at a paused job, which holds no slot meanwhile
 SECONDS = 10.0  # for one request
 HISTORY = "wandb-history.jsonl"
 UPSERT = """
@@ -111,6 +112,9 @@ def report(context: Context, hold: Hold) -> None:
     job_id, _, number = hold.claim.subject.partition("/wandb/")
     with context.database.read(hold.claim.project_id) as scope:
         job = jobs.get(scope, job_id)
+    if job.status == "paused":
+        attempts.put_down(context, hold, pause=PAUSED_SECONDS)
+        return
     wanted = Wandb.model_validate((job.integrations or [])[int(number)]["wandb"])
     key = context.settings.wandb_api_key
     base = context.settings.wandb_base_url
@@ -162,7 +166,7 @@ def follow(context: Context, hold: Hold, run: Run, job_id: str) -> None:
             run.finish(well=job.status == "succeeded")
             done(context, hold)
             return
-        if context.draining.is_set() or hold.lost.wait(LOOK_SECONDS):
+        if job.status == "paused" or context.draining.is_set() or hold.lost.wait(LOOK_SECONDS):
             attempts.put_down(context, hold)
             return
 

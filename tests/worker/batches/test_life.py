@@ -1,151 +1,21 @@
-"""A batch from its file to its files: what is refused, what is answered once, and every way to end."""
+"""A batch from its file to its files: what is answered once, and every way to end."""
 
-import asyncio
 import json
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 from sqlalchemy import text
 
-from afina import ids
 from afina.errors import FenceLost, InvalidRequest, NotFound, Unavailable
-from afina.schemas.batches import WINDOW_SECONDS, Batch
-from afina.schemas.completions import CompletionUsage
-from afina.schemas.files import FileObject
-from afina.schemas.record import Record
-from afina.serving import endpoints
-from afina.store import batches, clock, files
-from afina.worker import batch_input, batch_requests
+from afina.schemas.batches import Batch
+from afina.store import batches, files
+from afina.worker import batch_requests
 from afina.worker import batches as batch_work
+from afina.worker.batch_input import Numbered
 from afina.worker.context import Context, Hold
-
-URL = "/v1/chat/completions"
-
-
-class Said(Record):
-    """What the endpoint of these tests replies."""
-
-    text: str
-    usage: CompletionUsage = CompletionUsage(prompt_tokens=3, completion_tokens=2, total_tokens=5)
-
-
-@dataclass
-class Endpoint:
-    """Answers with the text that it was sent; some texts are refused, and those from `closed_from` on wait."""
-
-    asked: list[str] = field(default_factory=list)
-    closed_from: int = 1 << 40
-    open: threading.Event = field(default_factory=threading.Event)
-    errors: dict[str, list[Exception]] = field(default_factory=dict)
-    at_once: int = 0
-    most_at_once: int = 0
-
-    async def answer(self, router: object, project_id: str, body: dict[str, object]) -> Record:
-        said = str(body["text"])
-        self.asked.append(said)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            while len(self.asked) > self.closed_from and not self.open.is_set():
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0)
-            if left := self.errors.get(said):
-                raise left.pop()
-        finally:
-            self.at_once -= 1
-        return Said(text=said)
-
-
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Endpoint:
-    made = Endpoint()
-    monkeypatch.setitem(endpoints.ENDPOINTS, URL, made.answer)
-    monkeypatch.setattr(batch_requests, "LOOK_SECONDS", 0.02)
-    return made
-
-
-def line(name: str, **fields: object) -> bytes:
-    row = {"custom_id": name, "method": "POST", "url": URL, "body": {"text": name, "model": "tiny"}}
-    return json.dumps(row | fields).encode() + b"\n"
-
-
-def lines(count: int) -> bytes:
-    return b"".join(line(f"r{number}") for number in range(count))
-
-
-@pytest.fixture
-def submit(rooms) -> Callable[..., Batch]:
-    """A batch as the API makes it."""
-
-    def make(content: bytes, **fields: object) -> Batch:
-        id = ids.file_id()
-        written = rooms.blobs.write(f"files/{id}", [content])
-        with rooms.database.scope(rooms.project) as scope:
-            file = FileObject(
-                id=id,
-                bytes=written.bytes,
-                created_at=1,
-                filename="in.jsonl",
-                purpose="batch",
-                sha256=written.sha256,
-            )
-            files.insert(scope, file)
-            now = clock.seconds(scope)
-            given = {
-                "id": ids.prefixed("batch_"),
-                "endpoint": URL,
-                "input_file_id": id,
-                "created_at": now,
-                "expires_at": now + WINDOW_SECONDS,
-            }
-            return batches.insert(scope, Batch.model_validate(given | fields))
-
-    return make
-
-
-@pytest.fixture
-def look(rooms) -> Callable[[Batch], Batch]:
-    def get(batch: Batch) -> Batch:
-        with rooms.database.read(rooms.project) as scope:
-            return batches.get(scope, batch.id)
-
-    return get
-
-
-@pytest.fixture
-def work_on(rooms, context: Context) -> Callable[[Batch], Hold]:
-    """Claim the batch and work on it, here and now."""
-
-    def do(batch: Batch) -> Hold:
-        claim = rooms.claim("batch")
-        assert claim is not None and claim.subject == batch.id
-        hold = Hold(claim)
-        batch_work.work_through(context, hold)
-        return hold
-
-    return do
-
-
-@pytest.fixture
-def read(rooms) -> Callable[[str | None], list[dict]]:
-    """The rows of an output or error file; none where there is no file."""
-
-    def get(id: str | None) -> list[dict]:
-        if id is None:
-            return []
-        with rooms.database.read(rooms.project) as scope:
-            file = files.get(scope, id)
-        assert file.purpose == "batch_output"
-        return [json.loads(row) for row in b"".join(rooms.blobs.read(file.blob)).splitlines()]
-
-    return get
-
-
-def counts(batch: Batch) -> tuple[int, int, int]:
-    found = batch.request_counts
-    return found.total, found.completed, found.failed
+from batch_lines import counts, line, lines
 
 
 def test_all_is_answered_and_told_in_order(endpoint, submit, look, work_on, read):
@@ -201,63 +71,6 @@ def test_what_cannot_be_answered_now_is_asked_again(endpoint, submit, look, work
     assert counts(done) == (2, 1, 1)
     assert endpoint.asked.count("r0") == endpoint.asked.count("r1") == 3
     assert read(done.error_file_id)[0]["response"]["status_code"] == 503
-
-
-@pytest.mark.parametrize(
-    ("content", "code", "param", "number"),
-    [
-        (line("a") + b"{", "invalid_json_line", None, 2),
-        (b"[1]\n", "invalid_json_line", None, 1),
-        (line("a") + b"\n" + line("b"), "invalid_json_line", None, 2),
-        (line("a") + line("a"), "duplicate_custom_id", "custom_id", 2),
-        (line("a", method="GET"), "invalid_value", "method", 1),
-        (line("a", url="/v1/embeddings"), "mismatched_endpoint", "url", 1),
-        (line("a", body="text"), "invalid_type", "body", 1),
-        (line(""), "invalid_value", "custom_id", 1),
-        (line("a" * 513), "invalid_value", "custom_id", 1),
-        (line("a", more=1), "unknown_parameter", "more", 1),
-        (b'{"method": "POST"}\n', "missing_required_parameter", "custom_id", 1),
-        (b"\n\n", "empty_file", None, None),
-        (b"PK\x03\x04", "invalid_json_line", None, 1),
-    ],
-)
-def test_a_file_that_cannot_be_answered(
-    endpoint, submit, look, work_on, content: bytes, code: str, param: str | None, number: int | None
-):
-    batch = submit(content)
-    work_on(batch)
-    done = look(batch)
-    assert done.status == "failed" and done.failed_at is not None and done.errors is not None
-    first = done.errors.data[0]
-    assert (first.code, first.param, first.line) == (code, param, number)
-    assert endpoint.asked == [] and counts(done) == (0, 0, 0)
-
-
-def test_a_file_with_too_many_requests(endpoint, submit, look, work_on, monkeypatch):
-    monkeypatch.setattr(batch_input, "MAX_REQUESTS", 3)
-    batch = submit(lines(4))
-    work_on(batch)
-    assert look(batch).errors.data[0].code == "too_many_requests"
-
-
-def test_a_file_that_is_too_large_is_not_read(endpoint, submit, look, work_on, monkeypatch):
-    monkeypatch.setattr(batch_input, "MAX_BYTES", 100)
-    batch = submit(lines(4))
-    work_on(batch)
-    assert look(batch).errors.data[0].code == "file_too_large"
-
-
-def test_a_file_whose_bytes_have_changed(rooms, endpoint, submit, look, work_on):
-    batch = submit(lines(4))
-    rooms.blobs.path(f"files/{batch.input_file_id}").write_bytes(lines(5))
-    work_on(batch)
-    assert look(batch).errors.data[0].code == "file_corrupt"
-
-
-def test_only_so_many_errors_are_told(endpoint, submit, look, work_on):
-    batch = submit(b"[]\n" * 100)
-    work_on(batch)
-    assert len(look(batch).errors.data) == batch_input.TOLD
 
 
 def test_a_worker_that_ends_puts_the_batch_down_and_the_next_goes_on(
@@ -404,3 +217,20 @@ def test_a_real_chat_is_answered(fake_engine, submit, look, read, new_worker, un
     assert done.usage.total_tokens == body["usage"]["total_tokens"]
     bad = {row["custom_id"]: row["response"]["body"]["error"] for row in read(done.error_file_id)}
     assert bad["streamed"]["param"] == "stream" and set(bad) == {"bad", "streamed"}
+
+
+def test_what_was_answered_is_kept_when_the_work_breaks(rooms, endpoint, submit, context, monkeypatch):
+    monkeypatch.setattr(batch_requests, "LOOK_SECONDS", 60)
+
+    def breaking(context: Context, batch: Batch) -> Iterator[Numbered]:
+        yield from islice(open_requests(context, batch), 3)
+        raise OSError("the disk is gone")
+
+    open_requests = batch_work.open_requests
+    monkeypatch.setattr(batch_work, "open_requests", breaking)
+    batch = submit(lines(8))
+    with pytest.raises(OSError):
+        batch_work.work_through(context, Hold(rooms.claim("batch")))
+    with rooms.database.read(rooms.project) as scope:
+        kept = batches.answered(scope, batch.id)
+    assert kept and kept == {int(name[1:]) + 1 for name in endpoint.asked[: len(kept)]}
