@@ -16,7 +16,7 @@ demo: setup  ## serve, check, estimate, tune the bundled model, and compare befo
 	$(BIN)/python examples/demo.py
 
 test: setup  ## the tests that fit in ten minutes on two cores
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: setup  ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
