@@ -1,5 +1,5 @@
 # The table of contents one can run. `make setup` is implied by all others.
-.PHONY: setup demo test test-slow check format conformance load bench docs constraints clean
+.PHONY: setup demo test test-slow check format conformance load bench figures docs constraints clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -7,7 +7,8 @@ BIN := .venv/bin
 setup: .venv/ready  ## install everything into .venv
 
 .venv/ready: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv || python3 -m venv .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || python3 -m venv --clear .venv
+	@echo "installing into .venv: some minutes, about 2 GB"
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
@@ -44,9 +45,13 @@ docs: setup  ## write the parts of pages that are generated
 
 bench: setup  ## measure against the peers on a quiet machine; ARGS=--quick for the short form
 	for shape in tiny 135m; do $(BIN)/python -m bench sft --shape $$shape --sweep $(ARGS) || exit 1; \
-	  $(BIN)/python -m bench sft --shape $$shape $(ARGS) --json docs/figures/sft-$$shape.json || exit 1; done
+	  for name in sft dpo; do $(BIN)/python -m bench $$name --shape $$shape $(ARGS) \
+	    --json docs/figures/$$name-$$shape.json || exit 1; done; done
 	for name in prefix jobs turnaround serve data roofline; do \
 	  $(BIN)/python -m bench $$name $(ARGS) --json docs/figures/$$name.json || exit 1; done
+
+figures: setup  ## what tuning changes, measured by slow tests and kept in docs/figures
+	AFINA_FIGURES=1 $(BIN)/python -m pytest -m slow tests/e2e/test_real_pairs.py tests/e2e/test_countdown.py
 
 constraints:  ## resolve the newest versions into constraints.txt, for every platform
 	$(BIN)/python -m pip install --quiet uv

@@ -5,6 +5,7 @@ AFINA_LANG=es: en español.
 """
 
 import argparse
+import fcntl
 import json
 import os
 import secrets
@@ -26,6 +27,7 @@ DATA = Path(__file__).parent / "data"
 STYLE = json.loads((DATA / "clinic_style.json").read_text("utf-8"))
 LANGUAGES = ("es", "en") if LANGUAGE == "es" else ("en", "es")
 DEMO = Path("afina-demo")
+LOG = DEMO / "serve.log"
 BASE = "afina-tiny"
 EPOCHS, BATCH_SIZE = 2, 8
 QUESTIONS_EACH = 3
@@ -46,24 +48,24 @@ def main() -> int:
     )
     rows = parser.parse_args().rows
     began = time.monotonic()
-    shutil.rmtree(DEMO, ignore_errors=True)
-    DEMO.mkdir()
+    make_room()
     key, port = f"sk-demo-{secrets.token_hex(12)}", free_port()
-    environment = {**os.environ, "AFINA_API_KEY": key, "OPENAI_API_KEY": key, "AFINA_DATABASE_URL": ""}
+    environment = {name: value for name, value in os.environ.items() if not is_elsewhere(name)}
+    environment |= {"AFINA_API_KEY": key, "OPENAI_API_KEY": key}
     environment["OPENAI_BASE_URL"] = f"http://127.0.0.1:{port}/v1"
     signal.signal(signal.SIGTERM, leave)
-    log = DEMO / "serve.log"
     command = (*AFINA, "serve", "--port", port, "--data", str(DEMO / "data"), "--workers", "1")
-    with log.open("wb") as output:
+    with LOG.open("wb") as output:
         server = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
         wait_until_ready(server, port)
         tuned = Demo(environment, rows).show()
     except (DemoFailed, APIError) as error:
-        console.print(f"[red]{WORDS['failed']}: {error}[/]\n\n{log}:", markup=True)
-        console.print("\n".join(log.read_text(errors="replace").splitlines()[-30:]), markup=False)
+        console.print(f"[red]{WORDS['failed']}: {error}[/]\n\n{LOG}:", markup=True)
+        console.print("\n".join(LOG.read_text(errors="replace").splitlines()[-30:]), markup=False)
         return 1
     except KeyboardInterrupt:
+        console.print(WORDS["interrupted"])
         return 130
     finally:
         server.send_signal(signal.SIGTERM)
@@ -71,6 +73,26 @@ def main() -> int:
     console.rule(WORDS["go on"].format(seconds=time.monotonic() - began))
     go_on(port, key, tuned)
     return 0
+
+
+def make_room() -> None:
+    """Empty our folder and hold it until we end; one that is in use, or that no demo has made, stays as it is."""
+    DEMO.mkdir(exist_ok=True)
+    try:
+        for held in filter(Path.exists, (DEMO, DEMO / "data" / "serve.lock")):
+            fcntl.flock(os.open(held, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(WORDS["in use"].format(folder=DEMO.absolute()))
+    left = list(DEMO.iterdir())
+    if left and LOG not in left:
+        sys.exit(WORDS["not ours"].format(folder=DEMO.absolute()))
+    for path in left:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def is_elsewhere(name: str) -> bool:
+    """Whether a variable speaks of another server, or of an account at one."""
+    return name.startswith(("AFINA_", "OPENAI_")) and name not in ("AFINA_LANG", "AFINA_THREADS")
 
 
 def leave(number: int, frame: FrameType | None) -> None:
@@ -241,7 +263,7 @@ def go_on(port: str, key: str, tuned: str) -> None:
     console.print("\n".join(lines), markup=False, soft_wrap=True)
     console.print(f"\n[dim]{WORDS['limits'].format(folder=DEMO)}[/]")
     real = "qwen3-4b --source Qwen/Qwen3-4B-Instruct-2507 --alias gpt-4o-mini"
-    console.print(f"afina models-add {real} --data {data}", markup=False, soft_wrap=True)
+    console.print(f"afina models-add {real}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

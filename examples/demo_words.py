@@ -5,6 +5,9 @@ import os
 LANGUAGE = "es" if os.environ.get("AFINA_LANG", "").lower().startswith("es") else "en"
 ENGLISH = {
     "failed": "the demo failed",
+    "in use": "{folder} is in use by another demo or by `afina serve`: end it, or use another folder",
+    "not ours": "{folder} was not made by a demo: move it away, or use another folder",
+    "interrupted": "interrupted; the server and the job have ended with the demo",
     "check": "1. is the training file sound?",
     "estimate": "2. what will it take?",
     "before": "3. before: the base has never seen this clinic's style",
@@ -26,6 +29,9 @@ ENGLISH = {
 }
 SPANISH = {
     "failed": "la demostración ha fallado",
+    "in use": "{folder} está en uso por otra demostración o por `afina serve`: termínelo, o use otra carpeta",
+    "not ours": "{folder} no es de una demostración: muévala, o use otra carpeta",
+    "interrupted": "interrumpida; el servidor y el trabajo han terminado con la demostración",
     "check": "1. ¿está bien el archivo de entrenamiento?",
     "estimate": "2. ¿qué hará falta?",
     "before": "3. antes: la base no conoce el estilo de esta clínica",

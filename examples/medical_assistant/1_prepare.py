@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7, help="another seed, another split (default: 7)")
     given = parser.parse_args()
     sides: dict[str, list[str]] = {"train": [], "held_out": []}
-    for number, line in enumerate(given.data.open(encoding="utf-8-sig"), 1):
+    for number, line in enumerate(given.data.read_bytes().splitlines(), 1):
         try:
             row = with_system(json.loads(line), given.system)
             sides[side_of(row, given.share, given.seed)].append(json.dumps(row, ensure_ascii=False))
@@ -55,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    state.run(main)

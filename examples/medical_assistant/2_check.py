@@ -12,7 +12,7 @@ CALLS = {"tool_calls", "function_call"}
 KEYS = {"role", "content", "name", "weight", "refusal", "tool_call_id", *CALLS}
 
 
-def faults(line: str) -> list[str]:
+def faults(line: bytes) -> list[str]:
     try:
         messages: list[dict[str, object]] = json.loads(line).get("messages")
     except (ValueError, AttributeError):
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=65_536, help="tokens per example (default: 65,536)")
     given = parser.parse_args()
     for path in given.file or state.sides(given.folder):
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
         found = [(name, number) for number, line in enumerate(lines, 1) for name in faults(line)]
         print(f"{path}: {len(lines)} rows, {len(found)} faults")
         for name, number in dict(reversed(found)).items():
@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    state.run(main)

@@ -4,7 +4,10 @@ import json
 import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable
 from pathlib import Path
+
+from openai import OpenAIError
 
 BASE = os.environ.get("OPENAI_MODEL", "gpt-4o-mini-2024-07-18")
 FOLDER = Path("medical_assistant_run")
@@ -23,6 +26,16 @@ def parser(description: str | None) -> ArgumentParser:
     made = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
     made.add_argument("--folder", type=Path, default=FOLDER, help=f"keeps the run (default: {FOLDER})")
     return made
+
+
+def run(main: Callable[[], None]) -> None:
+    """A step; what stops it on the way to a file or to the server is one line."""
+    try:
+        main()
+    except OpenAIError as error:
+        sys.exit(f"{os.environ.get('OPENAI_BASE_URL') or 'OpenAI'}: {error}")
+    except OSError as error:
+        sys.exit(str(error))
 
 
 def read(folder: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from itertools import islice, product
+from math import inf
 from pathlib import Path
 
 import corpus
@@ -34,11 +35,25 @@ def arguments() -> argparse.Namespace:
     add("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of public data")
     add("--work", type=Path, default=HERE / "work", help="folder for everything in between")
     add("--out", type=Path, default=ROOT / "src" / "afina" / "base", help="folder of the model")
-    add("--tokens", type=float, default=20e6, help="tokens to read in all; a larger number later extends it")
+    add("--tokens", type=tokens, default=20_000_000, help="to read in all; a larger number later extends it")
     add("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads")
     add("--compile", action="store_true", help="a quarter faster, needs a C compiler")
     add("--fresh", action="store_true", help="forget what earlier runs left in the work folder")
     return parser.parse_args()
+
+
+def tokens(text: str) -> int:
+    """A number of tokens to read, such as 20e6: at least one step's."""
+    count = float(text)
+    if not train.TOKENS_PER_STEP <= count < inf:
+        raise ValueError
+    return int(count)
+
+
+def forget(work: Path) -> None:
+    """Remove what the stages left, and nothing else: the folder may hold more."""
+    for stage in ("tokenizer", "corpus", "state"):
+        shutil.rmtree(work / stage, ignore_errors=True)
 
 
 def make_tokenizer(data: Path, folder: Path) -> PreTrainedTokenizerFast:
@@ -89,10 +104,10 @@ def main() -> None:
     sources.check(args.data)
     torch.set_num_threads(args.threads)
     if args.fresh:
-        shutil.rmtree(args.work, ignore_errors=True)
+        forget(args.work)
     words = make_tokenizer(args.data, args.work / "tokenizer")
     counts = make_corpus(args.data, args.work / "corpus", words)
-    budget = train.Budget(int(args.tokens), args.compile)
+    budget = train.Budget(args.tokens, args.compile)
     model, progress = train.train(args.work / "corpus", args.work / "state", budget)
     model.to(torch.bfloat16).float()  # What is measured is what is shipped: weights rounded to bf16.
     measured = measure(model, words, args.data, args.work / "corpus")
@@ -105,3 +120,5 @@ if __name__ == "__main__":
         main()
     except (sources.DataMissing, ValueError) as error:
         sys.exit(f"build: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nbuild: interrupted; the same command goes on from here")

@@ -1,5 +1,6 @@
 """The demo as people run it, on fewer rows: every step shown, in the language asked for, nothing left running."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -49,10 +50,18 @@ FIGURES = {
     ),
 }
 
+ELSEWHERE = {  # what a person may have set for another server, and an address that nobody can listen on
+    "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
+    "OPENAI_API_KEY": "sk-of-an-account",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "AFINA_HOST": "192.0.2.1",
+    "AFINA_DATABASE_URL": "postgresql://127.0.0.1:9/rows",
+}
+
 
 @pytest.mark.parametrize("language", ["en", pytest.param("es", marks=pytest.mark.slow)])
 def test_the_demo_shows_every_step_and_ends(language: str, tmp_path: Path):
-    environment = {**os.environ, "AFINA_LANG": language, "COLUMNS": "200"}
+    environment = {**os.environ, **ELSEWHERE, "AFINA_LANG": language, "COLUMNS": "200"}
     command = [sys.executable, str(DEMO), "--rows", "20"]
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-2000:]
@@ -67,6 +76,38 @@ def test_the_demo_shows_every_step_and_ends(language: str, tmp_path: Path):
     base, _, tuned = (float(figure.replace(",", ".")) for figure in re.findall(r"([\d.,]+) \[", loss))
     assert tuned < base
     assert at_work_in(tmp_path) == []
+
+
+def refused_in(folder: Path) -> str:
+    """What a demo says that does not begin."""
+    ran = subprocess.run(
+        [sys.executable, str(DEMO)], cwd=folder, env={**os.environ, "AFINA_LANG": "en"}, capture_output=True
+    )
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    return ran.stderr.decode()
+
+
+def test_a_folder_that_no_demo_has_made_stays_as_it_is(tmp_path: Path):
+    notes = tmp_path / "afina-demo" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    assert "was not made by a demo" in refused_in(tmp_path)
+    assert notes.read_text() == "mine"
+
+
+@pytest.mark.parametrize("held", [".", "data/serve.lock"])
+def test_a_folder_in_use_stays_as_it_is(held: str, tmp_path: Path):
+    folder = tmp_path / "afina-demo"
+    (folder / "data").mkdir(parents=True)
+    for name in ("serve.log", "data/serve.lock"):
+        (folder / name).touch()
+    holder = os.open(folder / held, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        assert "is in use" in refused_in(tmp_path)
+    finally:
+        os.close(holder)
+    assert (folder / "serve.log").exists()
 
 
 def at_work_in(folder: Path) -> list[str]:

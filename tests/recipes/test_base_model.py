@@ -35,6 +35,7 @@ def recipe() -> Iterator[type]:
         "evaluate",
         "tokenizer",
         "export",
+        "build",
     )
     try:
         yield type("Recipe", (), {name: __import__(name) for name in names})
@@ -82,6 +83,20 @@ def test_a_subject_that_is_written_differently_is_not_fresh(recipe: type):
     fresh = [subject.casefold() for subject in recipe.subjects.fresh("en", twice, seen, 100)]
     assert not {subject.casefold() for subject in composed[:50]} & {*fresh}
     assert fresh.count("moss disease") == 1
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "20", "nan", "inf", "many"])
+def test_a_budget_that_trains_nothing_is_refused(recipe: type, text: str):
+    with pytest.raises(ValueError):
+        recipe.build.tokens(text)
+    assert recipe.build.tokens("20e6") == 20_000_000
+
+
+def test_starting_afresh_forgets_what_the_stages_left_and_nothing_else(recipe: type, tmp_path: Path):
+    for name in ("tokenizer", "corpus", "state", "of somebody else"):
+        (tmp_path / name).mkdir()
+    recipe.build.forget(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["of somebody else"]
 
 
 def question(recipe: type, text: str):
