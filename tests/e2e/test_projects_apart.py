@@ -13,7 +13,7 @@ from afina.api.app import create_app
 from afina.settings import Settings
 from afina.store import keys, projects
 from afina.store.database import Database
-from afina_server import KEY, Server, ended, jsonl, rows, tune, upload
+from afina_server import KEY, Server, ended, jsonl, rows, tune, until, upload
 
 STRANGER = "sk-of-another-project-in-tests"
 MISSING = {
@@ -23,19 +23,40 @@ MISSING = {
     "key_id": "key_ThisOneNeverExistedAtAll0",
     "upload_id": "upload_ThisOneNeverExistedAtAll0",
     "batch_id": "batch_ThisOneNeverExistedAtAll0",
+    "eval_id": "eval_ThisOneNeverExistedAtAll0",
+    "run_id": "evalrun_ThisOneNeverExistedAtAll0",
+    "output_item_id": "outputitem_ThisOneNeverExistedAtAll0",
     "completion_id": "chatcmpl-ThisOneNeverExistedAtAll0",
     "response_id": "resp_ThisOneNeverExistedAtAll0",
     "conversation_id": "conv_ThisOneNeverExistedAtAll0",
     "endpoint_id": "we_ThisOneNeverExistedAtAll0",
     "permission_id": "cp_ThisOneNeverExistedAtAll0",
 }
+ROWS = {"type": "jsonl", "source": {"type": "file_content", "content": [{"item": {"said": "yes"}}]}}
+EVAL = {
+    "data_source_config": {
+        "type": "custom",
+        "item_schema": {"type": "object", "properties": {"said": {"type": "string"}}, "required": ["said"]},
+    },
+    "testing_criteria": [
+        {
+            "type": "string_check",
+            "name": "yes",
+            "input": "{{item.said}}",
+            "reference": "yes",
+            "operation": "eq",
+        }
+    ],
+}
 # What is of the whole organisation is for its administrators.
-ADMIN = "/v1/organization/"
+ADMIN = ("/v1/organization/", "/v1/afina/prices")
 BODIES = {
     "/v1/uploads/{upload_id}/complete": {"part_ids": ["part_a"]},
     "/v1/chat/completions/{completion_id}": {"metadata": {"seen": "yes"}},
     "/v1/conversations/{conversation_id}": {"metadata": {"seen": "yes"}},
     "/v1/fine_tuning/checkpoints/{model:path}/permissions": {"project_ids": ["proj_a"]},
+    "/v1/evals/{eval_id}": {"name": "theirs"},
+    "/v1/evals/{eval_id}/runs": {"data_source": ROWS},
     "/v1/webhook_endpoints/{endpoint_id}": {"name": "theirs"},
     "/v1/webhook_endpoints/{endpoint_id}/rotate_secret": {},
     "/v1/webhook_endpoints/{endpoint_id}/test": {"event_type": "batch.completed"},
@@ -96,6 +117,13 @@ def owned(server: Server) -> dict[str, str]:
             bytes=9, filename="a.jsonl", mime_type="application/jsonl", purpose="fine-tune"
         )
         conversation = client.conversations.create()
+        graded = client.evals.create(**EVAL)
+        run = client.evals.runs.create(graded.id, data_source=ROWS)
+        items = until(
+            lambda: client.evals.runs.output_items.list(run.id, eval_id=graded.id).data,
+            bool,
+            what="the eval has an output item",
+        )
     hook = httpx.post(f"{server.url}/v1/webhook_endpoints", json=HOOK, headers=bearer(KEY)).json()["id"]
     key = httpx.post(
         f"{server.url}/v1/afina/keys", json={"name": "second", "role": "owner"}, headers=bearer(KEY)
@@ -107,6 +135,9 @@ def owned(server: Server) -> dict[str, str]:
         "key_id": key,
         "upload_id": parts.id,
         "batch_id": batch.id,
+        "eval_id": graded.id,
+        "run_id": run.id,
+        "output_item_id": items[0].id,
         "completion_id": chat.id,
         "response_id": response.id,
         "conversation_id": conversation.id,

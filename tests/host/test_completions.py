@@ -36,6 +36,7 @@ async def test_a_whole_reply(serve):
         (choice,) = reply["choices"]
         assert reply["usage"] == {
             "prompt_tokens": 4,
+            "prompt_tokens_details": None,
             "completion_tokens": len(choice["token_ids"]),
             "total_tokens": 4 + len(choice["token_ids"]),
         }
