@@ -8,9 +8,12 @@ import openai
 import pytest
 from fastapi.testclient import TestClient
 
+from afina.api import eval_runs
+from afina.evals import data_sources
 from afina.graders import sandbox
-from afina.schemas.eval_runs import ItemResult, Sample
-from afina.store import eval_items
+from afina.schemas.eval_runs import DataSource, ItemResult, Sample
+from afina.schemas.evals import Eval
+from afina.store import eval_items, evals
 from afina.store.database import Database
 
 TEXT = {"type": "string"}
@@ -297,6 +300,28 @@ def test_a_run_that_cannot_be(refusing: TestClient, refusing_eval: str, name: st
     assert reply.status_code == 400, reply.text
     error = reply.json()["error"]
     assert error["param"] == param and "1 + 1" not in error["message"]
+
+
+def test_rows_that_take_too_long_to_compare_are_for_a_file(
+    refusing: TestClient, refusing_eval: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(data_sources, "MOST_SECONDS", 0)
+    reply = refusing.post(f"/v1/evals/{refusing_eval}/runs", json={"data_source": SOURCE})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"]) == (400, "data_source.source.content")
+    assert "upload the rows as a file" in error["message"]
+
+
+def test_others_write_while_rows_are_compared(
+    client: TestClient, eval: str, database: Database, project: str, monkeypatch: pytest.MonkeyPatch
+):
+    def check(source: DataSource, found: Eval) -> None:
+        with database.scope(project) as scope:
+            evals.change(scope, found.id, {"name": "meanwhile"})
+
+    monkeypatch.setattr(eval_runs, "check_source", check)
+    assert client.post(f"/v1/evals/{eval}/runs", json={"data_source": SOURCE}).status_code == 200
+    assert client.get(f"/v1/evals/{eval}").json()["name"] == "meanwhile"
 
 
 def test_what_a_row_lacks_is_named(refusing: TestClient, refusing_eval: str):

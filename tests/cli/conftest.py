@@ -121,6 +121,8 @@ def add_files(app: FastAPI, played: Played) -> None:
 
     @app.get("/v1/files/{name}/content")
     def content(name: str):
+        if name not in played.contents:
+            return refused(404, f"No such File object: {name}", param="id")
         return Response(played.contents[name], media_type="application/octet-stream")
 
     @app.delete("/v1/files/{name}")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from afina.cli import comparison_data
+
 ROW = {
     "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}],
 }
@@ -73,6 +75,26 @@ def test_the_training_file_of_the_tuned_models_job_is_read(afina, played, held_o
     played.contents["file-1"] = held_out.read_bytes()
     ran = afina("compare", str(held_out), *MODELS)
     assert "give --system, or more rows" in ran.err  # all of them are held out
+
+
+@pytest.mark.parametrize("method", ["supervised", "dpo"])
+def test_held_out_rows_are_looked_for_in_the_training_file_also_where_a_system_message_is_given(
+    afina, played, held_out, method: str
+):
+    played.jobs["ftjob-1"] = {
+        "id": "ftjob-1",
+        "fine_tuned_model": "b",
+        "training_file": "file-1",
+        "method": {"type": method},
+    }
+    played.contents["file-1"] = held_out.read_bytes() if method == "supervised" else b'{"input": {}}\n'
+    trial = comparison_data.prepare(held_out, tuned="b", train=None, system="Be brief.")
+    assert trial.seen == (1 if method == "supervised" else None)
+
+
+def test_a_training_file_that_is_gone_can_be_done_without(afina, played, held_out):
+    played.jobs["ftjob-1"] = {"id": "ftjob-1", "fine_tuned_model": "b", "training_file": "file-gone"}
+    assert comparison_data.prepare(held_out, tuned="b", train=None, system="Be brief.").seen is None
 
 
 def test_a_system_file_in_another_encoding(afina, held_out, tmp_path):

@@ -38,6 +38,8 @@ TREE = {
         ({"type": "boolean"}, 1, "item.v is not of type boolean"),
         ({"enum": ["a", 1]}, 1, None),
         ({"enum": ["a", 1]}, True, "item.v is none of the values in 'enum'"),
+        ({"enum": [{"a": 1, "b": [2.0]}]}, {"b": [2], "a": 1.0}, None),
+        ({"enum": [[1]]}, [True], "item.v is none of the values in 'enum'"),
         ({"const": None}, None, None),
         ({"const": "a"}, "b", "item.v is not the value of 'const'"),
         ({"minimum": 2}, 2, None),
@@ -61,6 +63,8 @@ TREE = {
         ({"prefixItems": [{"type": "integer"}], "items": False}, [1], None),
         ({"prefixItems": [{"type": "integer"}], "items": False}, [1, 2], "item.v[1] may not be there"),
         ({"uniqueItems": True}, [1, 1], "item.v has the same element twice"),
+        ({"uniqueItems": True}, [1, 1.0], "item.v has the same element twice"),
+        ({"uniqueItems": True}, [1, True, "1"], None),
         ({"anyOf": [{"type": "string"}, {"type": "null"}]}, None, None),
         ({"anyOf": [{"type": "string"}, {"type": "null"}]}, 1, "item.v fits 0 of the schemas in 'anyOf'"),
         ({"oneOf": [{"type": "string"}, {"maxLength": 3}]}, "abc", "item.v fits 2 of the schemas in 'oneOf'"),
@@ -89,11 +93,14 @@ def test_references_lead_into_the_schema():
         ({"anyOf": [{}, {"if": {}}]}, "s.anyOf[1]", "'if' is not supported here"),
         ({"items": {"patternProperties": {}}}, "s.items", "'patternProperties' is not supported here"),
         ({"required": "a"}, "s", "expected an array as 'required'"),
+        ({"required": [["a"]]}, "s", "expected strings in 'required'"),
         ({"minLength": "1"}, "s", "expected a number as 'minLength'"),
         ({"multipleOf": 0}, "s", "nothing is a multiple of 0"),
         ({"pattern": "("}, "s", "'pattern' is not a regular expression"),
-        ({"$ref": "https://example.com/schema"}, "s", "'$ref' does not lead to a place in this schema"),
-        ({"$ref": "#/$defs/none"}, "s", "'$ref' does not lead to a place in this schema"),
+        ({"$ref": "https://example.com/schema"}, "s", "'$ref' does not lead to a schema within this one"),
+        ({"$ref": "#/$defs", "$defs": {"type": {}}}, "s", "'$ref' does not lead to a schema within this one"),
+        ({"$ref": "#/mine", "mine": {"type": "x"}}, "s", "'$ref' does not lead to a schema within this one"),
+        ({"$ref": "#/$defs/none"}, "s", "'$ref' does not lead to a schema within this one"),
     ],
 )
 def test_what_cannot_be_compared_with_is_refused(schema, where: str, why: str):
@@ -107,8 +114,24 @@ TOO_DEAR = "item cannot be compared with 'item_schema' in reasonable time"
 
 def test_a_comparison_that_would_take_for_ever_ends(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(item_schema, "MOST_STEPS", 1000)
-    monkeypatch.setattr(item_schema, "PATTERN_SECONDS", 0.01)
+    monkeypatch.setattr(item_schema, "MOST_SECONDS", 0.01)
     assert misfit({"$ref": "#"}, {}) == TOO_DEAR
     doubling = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)}
     assert misfit({"$ref": "#/$defs/d0", "$defs": {**doubling, "d40": {}}}, {}) == TOO_DEAR
     assert misfit({"properties": {"v": {"pattern": r"^(a|a)*\1$"}}}, {"v": "a" * 40 + "b"}) == TOO_DEAR
+
+
+def test_an_item_with_many_dear_patterns_is_given_up_as_one(monkeypatch: pytest.MonkeyPatch):
+    """Each of them ends in time by itself."""
+    searched: list[str] = []
+
+    def slow(pattern: str, string: str, *, timeout: float) -> object:
+        searched.append(string)
+        clock.append(clock[-1] + 0.3)
+        return True
+
+    clock = [0.0]
+    monkeypatch.setattr(item_schema, "_search", slow)
+    monkeypatch.setattr(item_schema, "monotonic", lambda: clock[-1])
+    assert misfit({"additionalProperties": {"pattern": "a"}}, {str(n): "a" for n in range(99)}) == TOO_DEAR
+    assert len(searched) == 2

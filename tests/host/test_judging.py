@@ -7,8 +7,9 @@ from pydantic import TypeAdapter
 
 from afina.graders.judges import Said
 from afina.graders.sandbox import missing
-from afina.host.judging import asks_models, judge_by, nobody, sample
+from afina.host.judging import asks_models, judge_by, nobody, sample, served
 from afina.schemas.graders import Grader, GraderTokens
+from afina.serving.meter import Payer, payer
 
 GRADERS: TypeAdapter[Grader] = TypeAdapter(Grader)
 CHECK = {
@@ -55,6 +56,12 @@ async def test_a_model_grades_what_it_is_shown():
     found = await judge_by(GRADERS.validate_python(SCORE), ask)("yes", {"want": "no"})
     assert (found.reward, found.said[0].tokens.prompt_tokens) == (0.25, 5)
     assert asked == [("judge", "yes for no")]
+
+
+async def test_what_grading_models_read_is_counted_for_the_project(monkeypatch, tmp_path):
+    monkeypatch.setenv("AFINA_DATA", str(tmp_path))
+    async with served("proj_a"):
+        assert payer.get() == Payer("proj_a")
 
 
 def test_calls_are_read_out_of_the_text():

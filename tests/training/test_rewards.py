@@ -2,10 +2,14 @@
 
 import pytest
 
+from afina.data import tokens
+from afina.data.jsonl import Line
+from afina.data.render import Rendered
 from afina.graders.grade import Grade
 from afina.schemas.graders import GraderErrors, GraderTokens, MultiGrader, StringCheckGrader
+from afina.training import items, rewards
 from afina.training.rewards import Graded, Tally, advantages, names
-from afina.training.rollouts import Rollout
+from afina.training.rollouts import Questions, Rollout
 
 PART = StringCheckGrader(type="string_check", name="s", input="a", reference="b", operation="eq")
 MULTI = MultiGrader(type="multi", graders={"x": PART, "y": PART}, calculate_output="x + y")
@@ -64,3 +68,30 @@ def test_tokens_of_judges_are_added_up():
     said = Said("4", "judge", GraderTokens(prompt_tokens=3, completion_tokens=2))
     one = Graded(graded(1.0).rollout, Grade(1.0, 0.1, said=(said,)))
     assert Tally([one, one]).judges == {"judge": GraderTokens(prompt_tokens=6, completion_tokens=4)}
+
+
+async def test_equal_replies_to_a_question_are_graded_once(tmp_path):
+    asked = []
+
+    async def judge(text, item):
+        asked.append((text, item["n"]))
+        return Grade(float(len(asked)), 0.5)
+
+    groups = [[replied(0, "a"), replied(0, "b"), replied(0, "a")], [replied(1, "a"), replied(1, "a")]]
+    found = await rewards.graded(groups, questions(tmp_path), judge)
+    assert asked == [("a", 0), ("b", 0), ("a", 1)]
+    assert [[one.reward for one in group] for group in found] == [[1.0, 2.0, 1.0], [3.0, 3.0]]
+    assert [one.rollout for group in found for one in group] == [one for group in groups for one in group]
+    assert sum(one.grade.seconds for group in found for one in group) == 1.5
+
+
+def replied(question, text):
+    return Rollout(question, (5,), (6,), (-1.0,), text)
+
+
+def questions(folder):
+    """Two of them, whose items have their numbers."""
+    path = folder / "prompts.safetensors"
+    tokens.write(path, [[Rendered([5], [0])]] * 2, max_length=8, format="reinforcement")
+    items.write(items.beside(path), [Line(n + 1, {"messages": [], "n": n}) for n in range(2)])
+    return Questions(str(path))

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -309,6 +310,15 @@ async def test_a_prompt_is_computed_once_for_its_group(reinforcement, engine, sp
     for values, sampled in zip(ours, theirs, strict=True):
         assert list(values) == pytest.approx(list(sampled), abs=1e-4)
     assert math.isfinite(sum(map(sum, ours)))
+
+
+@pytest.mark.parametrize(
+    ("text", "thought"), [("so</think>yes", 10), ("so</think>", 10), ("yes", 0), ("", 0)]
+)
+def test_reasoning_is_counted_up_to_its_end(text, thought):
+    letters = SimpleNamespace(decode=lambda ids: "".join(map(chr, ids)))
+    speaker = Speaker(None, None, letters, None)
+    assert speaker.thought([ord(letter) for letter in text], text) == thought
 
 
 def test_each_reply_has_chance_of_its_own():

@@ -14,7 +14,7 @@ from afina.errors import FenceLost, NotFound, Unavailable
 from afina.graders import sandbox
 from afina.schemas.chat import CreateChatCompletion
 from afina.schemas.chat_replies import AssistantReply, ChatChoice, ChatCompletion, ChatUsage
-from afina.schemas.eval_runs import EvalRun, OutputItem
+from afina.schemas.eval_runs import EvalRun, ModelUsage, OutputItem
 from afina.schemas.evals import CreateEval, Eval, source_of
 from afina.schemas.files import FileObject
 from afina.schemas.response_items import InputText, MessageItem, OutputText
@@ -23,9 +23,9 @@ from afina.schemas.responses import TextConfig
 from afina.schemas.stored_chats import StoredChat
 from afina.serving.names import Target
 from afina.serving.router import Router
-from afina.store import chats, clock, eval_items, eval_runs, evals, files, responses
+from afina.store import chats, clock, eval_items, eval_runs, evals, files, responses, work
+from afina.worker import crew, eval_rows, eval_samples
 from afina.worker import eval_items as item_work
-from afina.worker import eval_rows, eval_samples
 from afina.worker import eval_runs as run_work
 from afina.worker.context import Context, Hold
 
@@ -107,7 +107,7 @@ def speaker(monkeypatch: pytest.MonkeyPatch) -> Speaker:
         return await made.complete(router, target, request)
 
     monkeypatch.setattr(Router, "complete", complete)
-    monkeypatch.setattr(item_work, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(crew, "LOOK_SECONDS", 0.02)
     return made
 
 
@@ -519,6 +519,20 @@ def test_kept_responses_are_graded_and_asked_again(rooms, speaker: Speaker, subm
     ]
 
 
+def test_many_kept_responses_are_written_down_in_groups(
+    rooms, speaker: Speaker, submit, look, work_on, monkeypatch: pytest.MonkeyPatch
+):
+    """Nothing is being read while a group is written, which a database without a write-ahead log would refuse."""
+    monkeypatch.setattr(run_work, "WRITTEN_AT_ONCE", 1)
+    for name in ("Ana", "Bo", "Cy"):
+        keep_response(rooms, name)
+    run = submit(
+        {"type": "responses", "source": {"type": "responses"}}, {**HAS, "reference": "It was"}, config=LOGS
+    )
+    work_on(run)
+    assert counts(look(run)) == (3, 3, 0, 0)
+
+
 def test_a_worker_that_ends_puts_the_run_down_and_the_next_goes_on(
     rooms, speaker: Speaker, submit, look, items, new_worker, until
 ):
@@ -597,6 +611,35 @@ def test_a_run_that_is_canceled_before_it_began_is_never_looked_at(rooms, speake
     with rooms.database.scope(rooms.project) as scope:
         eval_runs.cancel(scope, run.eval_id, run.id)
     assert rooms.claim(eval_runs.KIND) is None
+
+
+def test_usage_that_is_noted_behind_its_item_is_counted(rooms, submit, look, context: Context):
+    run = submit(asking(rows({"q": "x", "a": ""})))
+    usage = ModelUsage(model_name="tiny", invocation_count=1, total_tokens=5)
+    item_work.keep(context, Hold(rooms.claim(eval_runs.KIND)), item_work.Found(usage=[usage]))
+    assert look(run).per_model_usage == [usage]
+
+
+def test_results_forgive_the_workers_that_died_before(
+    rooms, speaker: Speaker, submit, look, items, context: Context, until
+):
+    speaker.closed_from = 2
+    run = submit(asking(rows(*({"q": str(n), "a": "It"} for n in range(6)))))
+    for number in range(2):
+        with rooms.database.system() as system:
+            owner = f"dead-{number}"
+            assert work.claim(system, owner, [eval_runs.KIND], lease_seconds=600, spending=[eval_runs.KIND])
+            work.release_owner(system, owner)
+    with rooms.database.system() as system:
+        claim = work.claim(system, "w", [eval_runs.KIND], lease_seconds=600, spending=[eval_runs.KIND])
+    assert claim is not None and rooms.attempts(run.id) == 3
+    working = threading.Thread(target=run_work.work_through, args=(context, Hold(claim)))
+    working.start()
+    until(lambda: look(run).result_counts.passed == 2)
+    assert rooms.attempts(run.id) == 1
+    speaker.open.set()
+    working.join(60)
+    assert look(run).status == "completed"
 
 
 def test_work_that_breaks_again_and_again_fails_the_run(rooms, submit, look, context: Context):

@@ -38,4 +38,4 @@ def test_after_two_it_is_tried_once_more(rooms, deadly, new_worker, fake_engine,
 
 def test_what_users_send_is_read_by_work_that_spends(rooms):
     found = {name for name, kind in kinds(rooms.settings).items() if kind.fatal}
-    assert found >= {"validate", "batch", "respond"} and not found & {"train", "webhook", "wandb"}
+    assert found >= {"validate", "batch", "respond", "eval_run"} and not found & {"train", "webhook", "wandb"}

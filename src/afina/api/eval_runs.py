@@ -52,10 +52,14 @@ def create(
     """Write down what is wanted: the run and the work on it, in one transaction."""
     asked = body.value
     model = model_of(asked.data_source, caller, rooms)
+    with rooms.database.read(caller.project_id) as scope:
+        eval = evals.get(scope, eval_id)
+    check_source(
+        asked.data_source, eval
+    )  # takes its time, while others may write; an eval's form never changes
 
     def make(scope: Scope) -> tuple[str, EvalRun]:
-        eval = evals.get(scope, eval_id, share=True)
-        check_source(asked.data_source, eval)
+        evals.get(scope, eval_id, lock="share")
         check_file(scope, asked.data_source)
         run = EvalRun(
             id=ids.prefixed("evalrun_"),

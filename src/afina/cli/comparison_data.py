@@ -1,8 +1,6 @@
 """What a comparison is made on: held-out conversations, and what the base's best prompt may be made of."""
 
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +15,8 @@ from afina.evals.prompts import spoken as language_of
 from afina.evals.ready import Language
 
 NO_PROMPT = "there is nothing to make a prompt of"
+MORE_ROWS = "give --system, or more rows to --train than are held out"
+WITHOUT_ROWS = "give --train FILE, the tuned model's training file, or --system TEXT"
 
 
 @dataclass(frozen=True)
@@ -46,37 +46,35 @@ class Trial:
 def prepare(held_out: Path, *, tuned: str, train: Path | None, system: str | None) -> Trial:
     """Read the files; held-out rows whose last answer is no text cannot be compared and are left out.
 
-    Without a training file, the one that the tuned model was trained on is asked of the server.
+    Without a training file, the one that the tuned model was trained on is asked of the server, which may not have it.
     """
     talks = tuple(talk for talk in conversations.read(held_out) if said(talk.messages[-1]))
     if not talks:
         raise CommandFailed(f"{held_out} holds no answer in words", cure="compare on answers that are text")
     told = None if system is None else text_or_file(system)
-    with trained_on(tuned, train, needed=system is None) as file:
-        rows = [] if file is None else conversations.read(file)
+    rows = trained_on(tuned) if train is None else conversations.read(train)
     known = {identity(row) for row in rows}
     seen = sum(identity(talk) in known for talk in talks) if rows else None
     trial = Trial(talks, told, draw(rows, talks), seen)
     if told is None and not trial.drawn.examples:
-        raise CommandFailed(NO_PROMPT, cure="give --system, or more rows to --train than are held out")
+        raise CommandFailed(NO_PROMPT, cure=MORE_ROWS if rows else WITHOUT_ROWS)
     return trial
 
 
-@contextmanager
-def trained_on(tuned: str, train: Path | None, *, needed: bool) -> Generator[Path | None]:
-    """The training file: as given, or else that of the tuned model's job; None where a prompt can do without."""
-    if train is not None or not needed:
-        yield train
-        return
-    with tempfile.TemporaryDirectory(prefix="afina-compare-") as folder:
+def trained_on(tuned: str) -> list[Conversation]:
+    """The rows of the tuned model's job; none where the job or its file is gone, or they are no conversations."""
+    from openai import NotFoundError
+
+    with connected() as client, tempfile.TemporaryDirectory(prefix="afina-compare-") as folder:
         file = Path(folder) / "train.jsonl"
-        with connected() as client:
-            job = next((job for job in client.fine_tuning.jobs.list() if job.fine_tuned_model == tuned), None)
-            if job is None:
-                cure = "give --train FILE, the tuned model's training file, or --system TEXT"
-                raise CommandFailed(NO_PROMPT, cure=cure)
+        job = next((job for job in client.fine_tuning.jobs.list() if job.fine_tuned_model == tuned), None)
+        if job is None or (job.method is not None and job.method.type != "supervised"):
+            return []
+        try:
             client.files.content(job.training_file).write_to_file(file)
-        yield file
+        except NotFoundError:
+            return []
+        return conversations.read(file)
 
 
 def text_or_file(text: str) -> str:

@@ -1,5 +1,7 @@
 """What a run's data source has to be for its eval: checked when a run is made, and row by row as they are read."""
 
+from time import monotonic
+
 from afina.errors import InvalidRequest
 from afina.evals.item_schema import misfit
 from afina.graders import check, templates
@@ -17,6 +19,7 @@ from afina.schemas.eval_runs import (
 from afina.schemas.evals import CustomSource, Eval
 
 PARAM = "data_source"
+MOST_SECONDS = 5.0  # for comparing all rows of a request with their schema
 
 
 def check_source(source: DataSource, eval: Eval) -> None:
@@ -32,9 +35,18 @@ def check_source(source: DataSource, eval: Eval) -> None:
         if source.model is None and source.input_messages is not None:
             raise missing(f"{PARAM}.model")
     if isinstance(source.source, FileContent):
-        for place, row in enumerate(source.source.content):
-            if why := fault(row, source, config.item_schema):
-                raise refused(f"{PARAM}.source.content[{place}]", why)
+        check_rows(source.source, source, config.item_schema)
+
+
+def check_rows(rows: FileContent, source: DataSource, schema: JsonObject) -> None:
+    """400 for the first row that is none, or for rows that keep the server busy: a client waits for them."""
+    begun = monotonic()
+    for place, row in enumerate(rows.content):
+        if monotonic() - begun > MOST_SECONDS:
+            why = "comparing it with 'item_schema' takes too long; upload the rows as a file"
+            raise refused(f"{PARAM}.source.content", why)
+        if why := fault(row, source, schema):
+            raise refused(f"{PARAM}.source.content[{place}]", why)
 
 
 def check_messages(messages: InputMessages | None) -> None:

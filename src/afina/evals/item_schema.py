@@ -3,7 +3,9 @@
 Keywords of JSON Schema that are not done are refused when an eval is made; what is no keyword is passed over.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import monotonic
 from typing import Protocol, cast
 
 import regex
@@ -13,7 +15,7 @@ from afina.errors import InvalidRequest, clipped
 
 JsonObject = dict[str, JsonValue]
 MOST_STEPS = 100_000  # schemas that one item is compared with: references may fan out
-PATTERN_SECONDS = 0.5
+MOST_SECONDS = 0.5  # for one item: patterns may be dear
 NOT_DONE = """
 if then else contains minContains maxContains patternProperties propertyNames dependentRequired dependentSchemas
 dependencies unevaluatedItems unevaluatedProperties $anchor $dynamicRef $dynamicAnchor $recursiveRef
@@ -65,8 +67,10 @@ def is_number(value: JsonValue) -> bool:
 
 def refuse_unreadable(schema: JsonObject, param: str) -> None:
     """400 for a schema that cannot be compared with anything, naming the place."""
-    for part, where in parts(schema, param):
-        if why := unreadable(part, schema):
+    found = list(parts(schema, param))
+    known = {id(part) for part, _ in found}
+    for part, where in found:
+        if why := unreadable(part, schema, known):
             raise InvalidRequest(f"Invalid '{where}': {why}.", param=where, code="invalid_value")
 
 
@@ -88,8 +92,8 @@ def parts(schema: JsonValue, where: str) -> Iterator[tuple[JsonValue, str]]:
             yield from parts(schema[name], f"{where}.{name}")
 
 
-def unreadable(part: JsonValue, root: JsonObject) -> str | None:
-    """What is wrong with one schema, apart from those within it."""
+def unreadable(part: JsonValue, root: JsonObject, known: set[int]) -> str | None:
+    """What is wrong with one schema, apart from those within it; `known` has the identities of all there are."""
     if isinstance(part, bool):
         return None
     if not isinstance(part, dict):
@@ -104,13 +108,15 @@ def unreadable(part: JsonValue, root: JsonObject) -> str | None:
     ):
         if wrong := [name for name in names if name in part and not isinstance(part[name], kind)]:
             return f"expected {what} as '{wrong[0]}'"
+    if not all(isinstance(name, str) for name in cast(list[JsonValue], part.get("required", []))):
+        return "expected strings in 'required'"
     numbers = [*BOUNDS, *(name for low, high, _ in LENGTHS.values() for name in (low, high))]
     if wrong := [name for name in numbers if name in part and not is_number(part[name])]:
         return f"expected a number as '{wrong[0]}'"
-    return unknown(part, root)
+    return unknown(part, root, known)
 
 
-def unknown(part: JsonObject, root: JsonObject) -> str | None:
+def unknown(part: JsonObject, root: JsonObject, known: set[int]) -> str | None:
     """A type, a pattern, a divisor or a reference that there cannot be."""
     if any(kind not in TYPES for kind in kinds(part)):
         return f"the types are {', '.join(TYPES)}"
@@ -120,8 +126,8 @@ def unknown(part: JsonObject, root: JsonObject) -> str | None:
         regex.compile(str(part.get("pattern", "")))  # pyright: ignore[reportUnknownMemberType]
     except regex.error:
         return "'pattern' is not a regular expression"
-    if "$ref" in part and referred(root, str(part["$ref"])) is None:
-        return "'$ref' does not lead to a place in this schema, such as #/$defs/name"
+    if "$ref" in part and id(referred(root, str(part["$ref"]))) not in known:
+        return "'$ref' does not lead to a schema within this one, such as #/$defs/name"
     return None
 
 
@@ -138,7 +144,7 @@ def referred(root: JsonObject, reference: str) -> JsonValue:
     for step in steps:
         name = step.replace("~1", "/").replace("~0", "~")
         found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, dict | bool) else None
+    return found
 
 
 def misfit(schema: JsonObject, item: JsonObject) -> str | None:
@@ -155,10 +161,11 @@ class _Comparison:
     def __init__(self, root: JsonObject):
         self.root = root
         self.left = MOST_STEPS
+        self.until = monotonic() + MOST_SECONDS
 
     def fault(self, schema: JsonValue, value: JsonValue, path: str) -> str | None:
         self.left -= 1
-        if self.left < 0:
+        if self.left < 0 or monotonic() > self.until:
             raise TooCostly
         if not isinstance(schema, dict):
             return f"{path} may not be there" if schema is False else None
@@ -175,9 +182,9 @@ class _Comparison:
 
     def choice(self, schema: JsonObject, value: JsonValue, path: str) -> str | None:
         options = schema.get("enum")
-        if isinstance(options, list) and not any(same(value, option) for option in options):
+        if isinstance(options, list) and written(value) not in map(written, options):
             return f"{path} is none of the values in 'enum'"
-        if "const" in schema and not same(value, schema["const"]):
+        if "const" in schema and written(value) != written(schema["const"]):
             return f"{path} is not the value of 'const'"
         return None
 
@@ -193,7 +200,7 @@ class _Comparison:
             if len(value) > cast(float, schema.get(most, len(value))):
                 return f"{path} has more than {schema[most]} {what}"
         if isinstance(value, str) and "pattern" in schema:
-            found = _search(str(schema["pattern"]), value, timeout=PATTERN_SECONDS)
+            found = _search(str(schema["pattern"]), value, timeout=MOST_SECONDS)
             return None if found else f"{path} does not match 'pattern'"
         return None
 
@@ -223,7 +230,7 @@ class _Comparison:
             part = first[place] if place < len(first) else schema.get("items", True)
             if why := self.fault(part, inner, f"{path}[{place}]"):
                 return why
-        if schema.get("uniqueItems") is True and repeats(value):
+        if schema.get("uniqueItems") is True and len({*map(written, value)}) < len(value):
             return f"{path} has the same element twice"
         return None
 
@@ -243,12 +250,19 @@ class _Comparison:
         return None
 
 
-def same(one: JsonValue, other: JsonValue) -> bool:
-    """Equal as JSON: true is not 1."""
-    return isinstance(one, bool) == isinstance(other, bool) and one == other
+def written(value: JsonValue) -> str:
+    """A value in the one way in which JSON can say it: 1.0 as 1, which is not true; properties in no order."""
+    return json.dumps(plain(value), sort_keys=True)
 
 
-def repeats(values: list[JsonValue]) -> bool:
-    """Whether two elements are equal."""
-    seen = {repr(value) for value in values}
-    return len(seen) < len(values)
+def plain(value: JsonValue) -> JsonValue:
+    """A value whose whole numbers are integers."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [plain(each) for each in value]
+        case dict():
+            return {name: plain(each) for name, each in value.items()}
+        case _:
+            return value

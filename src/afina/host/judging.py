@@ -11,7 +11,8 @@ from afina.graders.judges import Ask, Said
 from afina.graders.sandbox import Sandbox
 from afina.schemas.graders import Grader, JudgeSampling, LabelModelGrader, ScoreModelGrader
 from afina.schemas.runs import RunSpec
-from afina.serving.judging import asking
+from afina.serving.judging import asking, patient
+from afina.serving.meter import Payer, payer
 from afina.serving.router import Router
 from afina.serving.tools import OPEN, CallReader
 from afina.settings import from_environment
@@ -65,11 +66,12 @@ async def nobody(
 @asynccontextmanager
 async def served(project: str) -> AsyncGenerator[Ask]:
     """Asks the models of a project by the rows and the hosts that serve its chats, this one among them."""
+    payer.set(Payer(project))
     settings = from_environment()
     database = Database(settings.database)
     router = Router(database, Blobs(settings.data / "blobs"), settings)
     try:
-        yield asking(router, project)
+        yield patient(asking(router, project))
     finally:
         await router.close()
         database.close()

@@ -11,8 +11,10 @@ from afina.schemas.chat_messages import Message
 from afina.schemas.embeddings import CreateEmbeddings
 from afina.schemas.graders import GraderTokens, JudgeSampling
 from afina.serving import embeddings
+from afina.serving.patience import patiently
 from afina.serving.router import Router
 
+AT_ONCE = 32  # questions of one run to its grading models: more would wait in their host
 MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
 
 
@@ -46,6 +48,19 @@ def asking(router: Router, project_id: str) -> Ask:
         return Said(text=message.content or "", model=target.resolved.id, tokens=tokens, refused=refused)
 
     return ask
+
+
+def patient(ask: Ask) -> Ask:
+    """Asks a few questions at a time, and again where a model cannot answer at the moment."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def asked(
+        model: str, messages: list[JsonObject], *, form: JsonObject, sampling: JudgeSampling
+    ) -> Said:
+        async with places:
+            return await patiently(lambda: ask(model, messages, form=form, sampling=sampling))
+
+    return asked
 
 
 def embedding(router: Router) -> Embed | None:

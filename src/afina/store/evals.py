@@ -1,6 +1,7 @@
 """Evals: their rows. What is asked never changes; their runs are `eval_runs`."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy import delete as delete_from
@@ -25,10 +26,15 @@ def insert(scope: Scope, made: Eval, *, actor: str = "api") -> Eval:
     return mine
 
 
-def get(scope: Scope, eval_id: str, *, share: bool = False) -> Eval:
-    """One eval of this project; `share` keeps others from deleting it until the transaction ends."""
+def get(scope: Scope, eval_id: str, *, lock: Literal["share", "hold"] | None = None) -> Eval:
+    """One eval of this project; until the transaction ends, `share` keeps others from deleting it.
+
+    `hold` also keeps them from sharing it.
+    """
     query = select(evals).where(one(scope, eval_id))
-    row = scope.connection.execute(query.with_for_update(read=True) if share else query).one_or_none()
+    if lock is not None:
+        query = query.with_for_update(read=lock == "share")
+    row = scope.connection.execute(query).one_or_none()
     if row is None:
         raise NotFound(f"No eval found with id '{clipped(eval_id)}'.", param="eval_id")
     return from_row(Eval, row)
@@ -65,9 +71,9 @@ def change(scope: Scope, eval_id: str, changes: Mapping[str, object]) -> Eval:
 
 def delete(scope: Scope, eval_id: str, *, actor: str = "api") -> None:
     """Remove an eval with all its runs; those that go on are stopped."""
-    get(scope, eval_id)
-    # Who is just adding a run holds the eval: it is seen here, and goes too.
-    scope.connection.execute(select(evals.c.id).where(one(scope, eval_id)).with_for_update())
+    get(
+        scope, eval_id, lock="hold"
+    )  # who is just adding a run shares the eval: that run is seen here, and goes too
     mine = (runs_table.c.project_id == scope.project_id) & (runs_table.c.eval_id == eval_id)
     for run_id in scope.connection.execute(select(runs_table.c.id).where(mine)).scalars().all():
         eval_runs.delete(scope, eval_id, run_id, actor=actor)

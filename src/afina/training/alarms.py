@@ -1,6 +1,6 @@
 """What the rewards of a run should make its owner look at: a pure function of the figures so far.
 
-Each alarm is raised at the first step where it holds, so that a repeated look at the same figures raises none.
+Each alarm is raised once, at the first step at which it holds.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,41 +17,45 @@ WIDENED = 0.1
 Figures = Sequence[StepMetrics]
 
 
-def raised(figures: Figures) -> list[str]:
-    """The alarms that begin to hold with the last of these steps, in words."""
-    return [text for holds, text in ALARMS.items() if holds(figures) and not earlier(holds, figures)]
+def raised(figures: Figures) -> list[tuple[int, str]]:
+    """The alarms that these steps raise: each with its step, in words."""
+    found = ((begins(figures), text) for begins, text in ALARMS.items())
+    return [(figures[count - 1].step, text) for count, text in found if count is not None]
 
 
-def earlier(holds: Callable[[Figures], bool], figures: Figures) -> bool:
-    """Whether an alarm held at a step before the last one."""
-    return any(holds(figures[:count]) for count in range(1, len(figures)))
-
-
-def flat_zero(figures: Figures) -> bool:
-    """Nothing has earned anything in the first steps."""
+def flat_zero(figures: Figures) -> int | None:
+    """Nothing has earned anything in the first steps. This and the others: the number of steps until it holds."""
     first = figures[:STEPS]
-    return len(first) == STEPS and all(of.train_mean_reward == 0 for of in first)
+    return STEPS if len(first) == STEPS and all(of.train_mean_reward == 0 for of in first) else None
 
 
-def instant_one(figures: Figures) -> bool:
+def instant_one(figures: Figures) -> int | None:
     """Everything has earned everything from the first step on."""
-    first = figures[0].train_mean_reward
-    return first is not None and first >= ALL
+    first = figures[0].train_mean_reward if figures else None
+    return 1 if first is not None and first >= ALL else None
 
 
-def longer(figures: Figures) -> bool:
+def longer(figures: Figures) -> int | None:
     """Replies have become much longer than they were."""
     lengths = [of.completion_tokens_mean or 0.0 for of in figures]
-    if len(lengths) < 2 * STEPS:
-        return False
-    return fmean(lengths[-STEPS:]) > GROWTH * max(1.0, fmean(lengths[:STEPS]))
+    counts = range(2 * STEPS, len(lengths) + 1)
+    return next((count for count in counts if grown(lengths[:STEPS], lengths[count - STEPS : count])), None)
 
 
-def gap(figures: Figures) -> bool:
+def grown(first: Sequence[float], last: Sequence[float]) -> bool:
+    """Whether the last lengths are much more than the first ones."""
+    return fmean(last) > GROWTH * max(1.0, fmean(first))
+
+
+def gap(figures: Figures) -> int | None:
     """The training reward has left the validation reward behind."""
-    found = (gap_at(figures[max(0, last - STEPS) : last]) for last in range(1, len(figures) + 1))
-    gaps = [one for one in found if one is not None]
-    return len(gaps) > 1 and gaps[-1] > GAP and gaps[-1] - gaps[0] > WIDENED
+    first = None
+    for count in range(1, len(figures) + 1):
+        found = gap_at(figures[max(0, count - STEPS) : count])
+        first = found if first is None else first
+        if first is not None and found is not None and found > GAP and found - first > WIDENED:
+            return count
+    return None
 
 
 def gap_at(figures: Figures) -> float | None:
@@ -67,7 +71,7 @@ def gap_at(figures: Figures) -> float | None:
     return (fmean(train) - valid) / scale if scale else 0.0
 
 
-ALARMS: dict[Callable[[Figures], bool], str] = {
+ALARMS: dict[Callable[[Figures], int | None], str] = {
     flat_zero: (
         f"No sample has earned a reward in the first {STEPS} steps: there is nothing to learn from. Begin with "
         "supervised examples of good answers, or choose a grader that rewards parts of an answer"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from afina.data.strict_json import JsonObject
@@ -38,13 +38,19 @@ class Graded:
 async def graded(
     groups: Sequence[Sequence[Rollout]], questions: Questions, judge: Judge
 ) -> list[list[Graded]]:
-    """All replies with their grades."""
+    """All replies with their grades. Of equal replies to a question one is graded, and the others earn the same."""
+    first: dict[tuple[int, str], Rollout] = {}
+    for rollout in (rollout for group in groups for rollout in group):
+        first.setdefault((rollout.question, rollout.text), rollout)
+    judged = await asyncio.gather(*(judge(text, questions.items[number]) for number, text in first))
+    grades = dict(zip(first, judged, strict=True))
 
-    async def one(rollout: Rollout) -> Graded:
-        return Graded(rollout, await judge(rollout.text, questions.items[rollout.question]))
+    def one(rollout: Rollout) -> Graded:
+        said = (rollout.question, rollout.text)
+        grade = grades[said]  # what it cost is counted once
+        return Graded(rollout, grade if rollout is first[said] else replace(grade, seconds=0.0, said=()))
 
-    done = iter(await asyncio.gather(*(one(rollout) for group in groups for rollout in group)))
-    return [[next(done) for _ in group] for group in groups]
+    return [[one(rollout) for rollout in group] for group in groups]
 
 
 def advantages(rewards: Sequence[float | None]) -> list[float]:

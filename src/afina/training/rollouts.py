@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from bisect import bisect_left
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +110,9 @@ class Speaker:
         """How many tokens come before the end of the reasoning; none where there is none."""
         if END_OF_THOUGHT not in text:
             return 0
-        ends = (count for count in range(1, len(ids)) if END_OF_THOUGHT in self.renderer.decode(ids[:count]))
-        return next(ends, len(ids))
+        return bisect_left(
+            range(len(ids)), True, key=lambda count: END_OF_THOUGHT in self.renderer.decode(ids[:count])
+        )
 
 
 def seed_of(seed: int, place: str, number: int, turn: int) -> int:

@@ -53,7 +53,7 @@ def kinds(settings: Settings) -> dict[str, Kind]:
         "train": Kind(train.train, train.give_up, slots=settings.runs_per_host),
         "respond": Kind(respond.respond, respond.give_up, slots=RESPONSES, fatal=True),
         "batch": Kind(batches.work_through, batches.give_up, slots=BATCHES, fatal=True),
-        "eval_run": Kind(eval_runs.work_through, eval_runs.give_up, slots=EVAL_RUNS),
+        "eval_run": Kind(eval_runs.work_through, eval_runs.give_up, slots=EVAL_RUNS, fatal=True),
         outbox.KIND: Kind(webhooks.deliver, webhooks.give_up, slots=DELIVERIES, most=webhooks.MOST),
         "wandb": Kind(wandb.report, wandb.give_up, slots=REPORTS, most=wandb.MOST),
     }

@@ -1,27 +1,26 @@
 """Answers a batch's requests, a few at a time so that chats are served beside them."""
 
-import asyncio
 import logging
 from collections.abc import Iterator
 
 from afina import ids
-from afina.errors import AfinaError, FenceLost, Unavailable
+from afina.errors import AfinaError, FenceLost
 from afina.schemas.batches import Batch, BatchReply, BatchResult
 from afina.schemas.chat import JsonObject
 from afina.schemas.tokens import InputDetails, TokenUsage
 from afina.serving import endpoints
 from afina.serving.meter import Payer, payer
+from afina.serving.patience import patiently
 from afina.serving.router import Router
 from afina.store import batches, clock
 from afina.store.batches import Result
+from afina.worker import crew
 from afina.worker.batch_input import Numbered
 from afina.worker.context import Context, Hold
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
-LOOK_SECONDS = 0.5
-ATTEMPTS = 3
 
 
 async def answer(context: Context, hold: Hold, batch: Batch, requests: Iterator[Numbered]) -> None:
@@ -29,20 +28,14 @@ async def answer(context: Context, hold: Hold, batch: Batch, requests: Iterator[
     payer.set(Payer(batch.project_id, batch=True))
     router = Router(context.database, context.blobs, context.settings)
     found: list[Result] = []
-    crew = [asyncio.create_task(work_off(router, batch, requests, found)) for _ in range(AT_ONCE)]
+
+    async def one(asked: Numbered) -> None:
+        found.append(await result(router, batch, asked))
+
     try:
-        goes_on = True
-        while goes_on:
-            done, waiting = await asyncio.wait(crew, timeout=LOOK_SECONDS)
-            for task in done:
-                task.result()
-            goes_on = await asyncio.to_thread(keep, context, hold, found) and bool(waiting)
+        await crew.work_off(requests, one, keep=lambda: keep(context, hold, found), at_once=AT_ONCE)
     finally:
-        for task in crew:
-            task.cancel()
-        await asyncio.wait(crew)
         await router.close()
-        await asyncio.to_thread(keep, context, hold, found)
 
 
 def keep(context: Context, hold: Hold, found: list[Result]) -> bool:
@@ -58,12 +51,6 @@ def keep(context: Context, hold: Hold, found: list[Result]) -> bool:
     return batch.status == "in_progress" and not over and not context.draining.is_set()
 
 
-async def work_off(router: Router, batch: Batch, requests: Iterator[Numbered], found: list[Result]) -> None:
-    """Answer one request after the other, whichever is next."""
-    for asked in requests:
-        found.append(await result(router, batch, asked))
-
-
 async def result(router: Router, batch: Batch, asked: Numbered) -> Result:
     """What a request is answered with: a reply, or the error that a client would see."""
     status, body = 200, await reply(router, batch, asked)
@@ -77,21 +64,16 @@ async def result(router: Router, batch: Batch, asked: Numbered) -> Result:
 
 
 async def reply(router: Router, batch: Batch, asked: Numbered) -> dict[str, object] | AfinaError:
-    """The reply, or what went wrong; what cannot be answered at the moment is asked again."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            answered = await endpoints.answer(router, batch.project_id, batch.endpoint, asked.request.body)
-            return answered.wire()
-        except Unavailable as error:
-            if attempt == ATTEMPTS:
-                return error
-            await asyncio.sleep(error.retry_after or 1)
-        except AfinaError as error:
-            return error
-        except Exception:  # a request's edge: it must not end the others
-            log.exception("request broke batch=%s line=%d", batch.id, asked.line)
-            return AfinaError("The server had an error while processing your request.")
-    raise AssertionError
+    """The reply, or what went wrong."""
+    body = asked.request.body
+    try:
+        reply = await patiently(lambda: endpoints.answer(router, batch.project_id, batch.endpoint, body))
+        return reply.wire()
+    except AfinaError as error:
+        return error
+    except Exception:  # a request's edge: it must not end the others
+        log.exception("request broke batch=%s line=%d", batch.id, asked.line)
+        return AfinaError("The server had an error while processing your request.")
 
 
 def usage_of(body: JsonObject) -> TokenUsage:

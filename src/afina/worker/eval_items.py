@@ -8,23 +8,20 @@ from dataclasses import dataclass, field
 from afina.errors import AfinaError, FenceLost
 from afina.evals import criteria, samples
 from afina.graders.grade import Means, grade
-from afina.graders.judges import Ask, JsonObject, Said
 from afina.graders.sandbox import Sandbox
 from afina.schemas.eval_runs import EvalError, EvalRun, ModelUsage, Sample
 from afina.schemas.evals import Eval
-from afina.schemas.graders import JudgeSampling
-from afina.serving.judging import asking, embedding
+from afina.serving.judging import asking, embedding, patient
 from afina.serving.meter import Payer, payer
 from afina.serving.router import Router
-from afina.store import eval_items, eval_runs
+from afina.store import eval_items, eval_runs, work
 from afina.store.eval_items import Settled, WaitingItem
-from afina.worker import eval_samples
+from afina.worker import crew, eval_samples
 from afina.worker.context import Context, Hold
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
-LOOK_SECONDS = 0.5
 READ_AT_ONCE = 100
 
 
@@ -51,32 +48,18 @@ async def go_through(context: Context, hold: Hold, eval: Eval, run: EvalRun) -> 
     payer.set(Payer(run.project_id))
     router = Router(context.database, context.blobs, context.settings)
     means = Means(patient(asking(router, run.project_id)), Sandbox(), embedding(router))
-    trial, found, items = Trial(eval, run, router, means), Found(), waiting(context, run)
-    crew = [asyncio.create_task(work_off(trial, items, found)) for _ in range(AT_ONCE)]
+    trial, found = Trial(eval, run, router, means), Found()
+
+    async def one(item: WaitingItem) -> None:
+        settled, usage = await outcome(trial, item)
+        found.settled.append(settled)
+        found.usage += usage
+
     try:
-        goes_on = True
-        while goes_on:
-            done, others = await asyncio.wait(crew, timeout=LOOK_SECONDS)
-            for task in done:
-                task.result()
-            goes_on = await asyncio.to_thread(keep, context, hold, found) and bool(others)
+        items = waiting(context, run)
+        await crew.work_off(items, one, keep=lambda: keep(context, hold, found), at_once=AT_ONCE)
     finally:
-        for task in crew:
-            task.cancel()
-        await asyncio.wait(crew)
         await router.close()
-    await asyncio.to_thread(keep, context, hold, found)
-
-
-def patient(ask: Ask) -> Ask:
-    """Grading models, asked again where they cannot answer at the moment."""
-
-    async def asked(
-        model: str, messages: list[JsonObject], *, form: JsonObject, sampling: JudgeSampling
-    ) -> Said:
-        return await eval_samples.patiently(lambda: ask(model, messages, form=form, sampling=sampling))
-
-    return asked
 
 
 def waiting(context: Context, run: EvalRun) -> Iterator[WaitingItem]:
@@ -99,19 +82,12 @@ def keep(context: Context, hold: Hold, found: Found) -> bool:
     claim = hold.claim
     with context.database.scope(claim.project_id) as scope:
         run = eval_runs.held(scope, claim.subject, fence=claim.fence)
-        if settled:
+        if settled or usage:
             eval_items.settle(scope, run.id, settled)
             eval_runs.write(scope, run, criteria.grown(run, settled, usage))
+            work.came_further(scope, run.id, claim.fence)
     del found.settled[: len(settled)], found.usage[: len(usage)]  # they are rows now
     return not context.draining.is_set()
-
-
-async def work_off(trial: Trial, items: Iterator[WaitingItem], found: Found) -> None:
-    """One item after the other, whichever is next."""
-    for item in items:
-        settled, usage = await outcome(trial, item)
-        found.settled.append(settled)
-        found.usage += usage
 
 
 async def outcome(trial: Trial, item: WaitingItem) -> tuple[Settled, list[ModelUsage]]:

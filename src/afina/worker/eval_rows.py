@@ -115,9 +115,12 @@ def kept_responses(
     while True:
         with context.database.read(run.project_id) as scope:
             some = responses.completed(scope, after=last, limit=AT_ONCE)
-            for _, stored in some:
-                if fits(stored, source, metadata) and within(stored.response.created_at, run, source):
-                    yield of_response(scope, stored)
+            items = [
+                of_response(scope, stored)
+                for _, stored in some
+                if fits(stored, source, metadata) and within(stored.response.created_at, run, source)
+            ]
+        yield from items  # behind the transaction: whoever takes them writes
         if len(some) < AT_ONCE:
             return
         last = some[-1][0]

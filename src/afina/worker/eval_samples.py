@@ -1,13 +1,11 @@
 """How an item comes to its sample: a model is asked, or it brings one along."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from pydantic import JsonValue
 
-from afina.errors import InvalidRequest, Unavailable
+from afina.errors import InvalidRequest
 from afina.evals import samples
 from afina.graders import judges, templates
 from afina.schemas.chat import CreateChatCompletion
@@ -25,15 +23,14 @@ from afina.schemas.eval_runs import (
 )
 from afina.schemas.responses import CreateResponse
 from afina.schemas.wording import validated
+from afina.serving.patience import patiently
 from afina.serving.response_messages import chat_request, items_of
 from afina.serving.router import Router
 from afina.store.eval_items import WaitingItem
 
-ATTEMPTS = 3
 MOST_TOKENS = 2048  # of an answer where nothing is said
 SEED = 42  # where none is given: a run that is repeated asks the same
 KEPT_MESSAGES = "item.input"  # where what was kept has its messages
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -102,13 +99,3 @@ async def answer(router: Router, project_id: str, source: DataSource, item: Wait
     reply = await patiently(lambda: router.complete(target, chat))
     usage = ModelUsage(model_name=chat.model, invocation_count=1, **dict(samples.used(reply.usage)))
     return Answer(samples.of_reply(reply), samples.shown(chat, reply), (usage,))
-
-
-async def patiently(ask: Callable[[], Awaitable[Result]]) -> Result:
-    """What cannot be answered at the moment is asked again."""
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return await ask()
-        except Unavailable as error:
-            await asyncio.sleep(error.retry_after or 1)
-    return await ask()

@@ -127,9 +127,9 @@ class Follower:
         """What the rewards give cause for at the steps that are new; a step is that once, so is its alarm."""
         new = {int(event.data["step"]) for event in written if event.data is not None}
         figures = [StepMetrics.model_validate(data) for data in events.metrics(scope, self.job.id)]
-        for count, metrics in enumerate(figures, 1):
-            if metrics.step in new:
-                yield from (NewEvent(text, level="warn") for text in alarms.raised(figures[:count]))
+        for step, text in alarms.raised(figures):
+            if step in new:
+                yield NewEvent(text, level="warn")
 
     def final(self, event: CheckpointSaved) -> bool:
         """Whether a checkpoint is the tuned model itself, which is published as such.

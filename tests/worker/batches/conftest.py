@@ -15,8 +15,8 @@ from afina.schemas.files import FileObject
 from afina.schemas.record import Record
 from afina.serving import endpoints
 from afina.store import batches, clock, files
-from afina.worker import batch_requests
 from afina.worker import batches as batch_work
+from afina.worker import crew
 from afina.worker.context import Context, Hold
 from batch_lines import URL
 
@@ -59,7 +59,7 @@ class Endpoint:
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Endpoint:
     made = Endpoint()
     monkeypatch.setitem(endpoints.ENDPOINTS, URL, made.answer)
-    monkeypatch.setattr(batch_requests, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(crew, "LOOK_SECONDS", 0.02)
     return made
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from afina.errors import FenceLost, InvalidRequest, NotFound, Unavailable
 from afina.schemas.batches import Batch
 from afina.store import batches, files
-from afina.worker import batch_requests
+from afina.worker import batch_requests, crew
 from afina.worker import batches as batch_work
 from afina.worker.batch_input import Numbered
 from afina.worker.context import Context, Hold
@@ -220,7 +220,7 @@ def test_a_real_chat_is_answered(fake_engine, submit, look, read, new_worker, un
 
 
 def test_what_was_answered_is_kept_when_the_work_breaks(rooms, endpoint, submit, context, monkeypatch):
-    monkeypatch.setattr(batch_requests, "LOOK_SECONDS", 60)
+    monkeypatch.setattr(crew, "LOOK_SECONDS", 60)
 
     def breaking(context: Context, batch: Batch) -> Iterator[Numbered]:
         yield from islice(open_requests(context, batch), 3)
