@@ -5,17 +5,23 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from afina.data.tokens import TokenFile
 from afina.engine import adapters, losses, model
+from afina.engine.losses import Loss
 from afina.engine.train import forward_backward
+from afina.engine.types import Batch
 from afina.host.runs import adapter_spec, start_folder
 from afina.schemas.runs import RunSpec
+from afina.training import preferences
 from afina.training.batches import batches
+from afina.training.preferences import Pairs
+from bench import references
 from bench.pace import Ended, Tokens
 from bench.recipe import Task
-from bench.trl_run import Trainer
+from bench.trl_preferences import PreferenceTrainer
+from bench.trl_run import Trainer, Watched
 
 
 def ours(given: Task) -> Path:
@@ -25,11 +31,22 @@ def ours(given: Task) -> Path:
     base, start = model.load(given.base), start_folder(spec)
     assert start is not None
     adapter = adapters.load(base, adapter_spec(spec), start)
-    _, batch = next(batches(spec, TokenFile.open(spec.training_tokens), start=0))
-    for _ in forward_backward(base, adapter, batch, losses.cross_entropy):
+    for _ in forward_backward(base, adapter, *first(given)):
         pass
     nn.utils.clip_grad_norm_(adapter.parameters, spec.max_grad_norm)
     return _written(spec, dict(adapter.named()))
+
+
+def first(given: Task) -> tuple[Batch, Loss]:
+    """The first batch of the run's method, and its loss."""
+    spec = given.spec
+    if spec.method == "supervised":
+        _, batch = next(batches(spec, TokenFile.open(spec.training_tokens), start=0))
+        return batch, losses.cross_entropy
+    assert spec.beta is not None
+    known = references.read(given)
+    _, numbers, batch = next(preferences.batches(spec, Pairs(spec.training_tokens), start=0))
+    return batch, losses.preference(spec.beta, {n: (known[n, 0], known[n, 1]) for n in numbers})
 
 
 class Once:
@@ -40,8 +57,10 @@ class Once:
         raise Ended
 
 
-class Keeping(Trainer):
+class Keeping(Watched):
     """Keeps the gradients that the optimizer is about to get."""
+
+    kept: dict[str, Tensor]
 
     def create_optimizer(self, *more: object) -> torch.optim.Optimizer:
         """The same optimizer, which shows us its gradients first."""
@@ -59,10 +78,18 @@ class Keeping(Trainer):
         }
 
 
+class KeepingTrainer(Keeping, Trainer):
+    """SFTTrainer, which keeps them."""
+
+
+class KeepingPreferenceTrainer(Keeping, PreferenceTrainer):
+    """DPOTrainer, which keeps them."""
+
+
 def peer(given: Task) -> Path:
     """A file of TRL's gradients at its first optimizer step."""
     torch.set_num_threads(given.spec.threads)
-    trainer = Keeping(given, Once())
+    trainer = (KeepingPreferenceTrainer if given.spec.method == "dpo" else KeepingTrainer)(given, Once())
     with suppress(Ended):
         trainer.train()
     path = Path(given.spec.folder) / "gradients.safetensors"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from afina.schemas.fine_tuning import SupervisedHyperparameters
+from afina.schemas.fine_tuning import DpoHyperparameters, SupervisedHyperparameters
 from afina.schemas.runs import LoraSpec, RunSpec
 from afina.training import plan
 from afina.training.plan import BaseFacts
@@ -26,6 +26,13 @@ class Task:
         """The same run in a folder of its own."""
         folder = f"{self.spec.folder}/{name}"
         return Task(self.spec.model_copy(update={"folder": folder}), self.base, variant)
+
+
+def preferring(spec: RunSpec, base: Path) -> RunSpec:
+    """The same run over pairs of answers, at the rate that a job over pairs gets."""
+    asked = DpoHyperparameters(n_epochs=1, batch_size=1, learning_rate_multiplier=1.0)
+    rate = plan.learning_rate(asked, BaseFacts.read(base))
+    return spec.model_copy(update={"method": "dpo", "beta": plan.BETA, "learning_rate": rate})
 
 
 def recipe(folder: Path, base: Path, *, batch: int, dtype: Dtype, threads: int) -> RunSpec:

@@ -76,7 +76,7 @@ def fraction(options: Options, task: Task, *, share: float) -> dict[str, Json]:
 def work(task: Task, shape: Shape) -> list[float]:
     """Operations that each step of a run needs."""
     data = TokenFile.open(task.spec.training_tokens)
-    rows = [[tokens_of(data, [row]) for row in step] for step in steps_of(task.spec, data)]
+    rows = [[tokens_of(data, [row]) for row in step] for step in steps_of(task.spec, len(data))]
     lengths = [[Lengths(len(row.ids), int(row.supervised.sum())) for row in step] for step in rows]
     return [flops.step(shape, RANK, step) for step in lengths]
 

@@ -7,6 +7,7 @@ import torch
 
 from bench.pace import Ended, Pace
 from bench.recipe import Task
+from bench.trl_preferences import PreferenceTrainer
 from bench.trl_run import Trainer
 
 
@@ -15,7 +16,7 @@ def train(connection: Connection, given: Task) -> None:
     torch.set_num_threads(given.spec.threads)
     Path(given.spec.folder).mkdir(parents=True, exist_ok=True)
     pace = Pace(connection)
-    trainer = Trainer(given, pace)
+    trainer = (PreferenceTrainer if given.spec.method == "dpo" else Trainer)(given, pace)
     connection.send("ready")
     try:
         pace.wait()

@@ -1,11 +1,12 @@
 """TRL's SFTTrainer on the same run: the same base, adapter, rows and order, its own everything else."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+import transformers
 from datasets import Dataset
 from peft import LoraConfig, set_peft_model_state_dict
 from safetensors.torch import load_file
@@ -34,23 +35,16 @@ class Watch(Protocol):
         ...
 
 
-class Trainer(SFTTrainer):
+class Watched(transformers.Trainer):
     """With our rate at every step, and an eye on what each step is given; nothing else is changed."""
 
-    def __init__(self, given: Task, watch: Watch) -> None:
-        data = TokenFile.open(given.spec.training_tokens)
-        self.rates = rates(given.spec, len(data))
-        self.watch = watch
-        self.seen: Mapping[str, Tensor] = {}
-        self.loss = torch.zeros(())
-        super().__init__(
-            model=str(given.base),
-            args=arguments(given),
-            train_dataset=dataset(given.spec, data),
-            processing_class=AutoTokenizer.from_pretrained(given.base),
-            peft_config=lora(given.spec),
-            callbacks=[Steps(self)],
-        )
+    rates: Sequence[float]
+    watch: Watch
+    seen: Mapping[str, Tensor]
+    loss: Tensor
+
+    def begin(self, given: Task) -> None:
+        """From the adapter that the run starts with."""
         assert given.spec.start is not None
         start = load_file(Path(given.spec.start) / "adapter_model.safetensors")
         missing = set_peft_model_state_dict(self.model, start).unexpected_keys
@@ -73,10 +67,27 @@ class Trainer(SFTTrainer):
         return self.loss
 
 
+class Trainer(Watched, SFTTrainer):
+    """SFTTrainer, watched."""
+
+    def __init__(self, given: Task, watch: Watch) -> None:
+        data = TokenFile.open(given.spec.training_tokens)
+        self.rates, self.watch = rates(given.spec, len(data)), watch
+        super().__init__(
+            model=str(given.base),
+            args=arguments(given),
+            train_dataset=dataset(given.spec, data),
+            processing_class=AutoTokenizer.from_pretrained(given.base),
+            peft_config=lora(given.spec),
+            callbacks=[Steps(self)],
+        )
+        self.begin(given)
+
+
 class Steps(TrainerCallback):
     """Tells the watch about the end of each step."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Watched) -> None:
         self.trainer = trainer
 
     def on_step_end(
@@ -89,9 +100,10 @@ class Steps(TrainerCallback):
 
 def seen(inputs: Mapping[str, Tensor]) -> Tokens:
     """The tokens of a collated batch without its padding."""
-    ids, labels = inputs["input_ids"], inputs["labels"]
+    ids = inputs["input_ids"]
     real = inputs["attention_mask"].bool() if "attention_mask" in inputs else torch.ones_like(ids).bool()
-    return Tokens(ids[real].numpy(), (labels[real] != UNLABELLED).numpy(), computed=ids.numel())
+    supervised = inputs["labels"] != UNLABELLED if "labels" in inputs else inputs["completion_mask"].bool()
+    return Tokens(ids[real].numpy(), supervised[real].numpy(), computed=ids.numel())
 
 
 def rates(spec: RunSpec, rows: int) -> list[float]:
@@ -103,7 +115,7 @@ def rates(spec: RunSpec, rows: int) -> list[float]:
 def dataset(spec: RunSpec, data: TokenFile) -> Dataset:
     """All epochs' rows in the order in which they are trained; ready token ids spare the peer its tokenizer."""
     rows: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
-    for row in (row for step in steps_of(spec, data) for row in step):
+    for row in (row for step in steps_of(spec, len(data)) for row in step):
         ids, weights = (x.tolist() for x in data[row])
         labels = [i if weight else UNLABELLED for i, weight in zip(ids, weights, strict=True)]
         rows["input_ids"].append(ids)
@@ -112,29 +124,37 @@ def dataset(spec: RunSpec, data: TokenFile) -> Dataset:
 
 
 def arguments(given: Task) -> SFTConfig:
-    """Defaults, but for what both sides share and what the variant changes."""
+    """How SFTTrainer is called."""
     spec, variant = given.spec, given.variant
     longest = max(TokenFile.open(spec.training_tokens).stats.longest, 1)
     return SFTConfig(
-        output_dir=str(Path(spec.folder) / "trl"),
-        model_init_kwargs={"dtype": variant.dtype},
-        bf16=variant.autocast,
-        use_cpu=True,
-        gradient_checkpointing=variant.checkpointing,
         max_length=longest if variant.layout == "packed" else None,
         packing=variant.layout == "packed",
         padding_free=variant.layout == "padding_free",
-        per_device_train_batch_size=spec.batch_size,
-        num_train_epochs=1,
-        train_sampling_strategy="sequential",  # the rows stand in their order
-        learning_rate=spec.learning_rate,
-        weight_decay=spec.weight_decay,
-        max_grad_norm=spec.max_grad_norm,
-        seed=spec.seed,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
+        **shared(given),
     )
+
+
+def shared(given: Task) -> dict[str, Any]:
+    """The arguments of every trainer: defaults, but for what both sides share and what the variant changes."""
+    spec, variant = given.spec, given.variant
+    return {
+        "output_dir": str(Path(spec.folder) / "trl"),
+        "model_init_kwargs": {"dtype": variant.dtype},
+        "bf16": variant.autocast,
+        "use_cpu": True,
+        "gradient_checkpointing": variant.checkpointing,
+        "per_device_train_batch_size": spec.batch_size,
+        "num_train_epochs": 1,
+        "train_sampling_strategy": "sequential",  # the rows stand in their order
+        "learning_rate": spec.learning_rate,
+        "weight_decay": spec.weight_decay,
+        "max_grad_norm": spec.max_grad_norm,
+        "seed": spec.seed,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
 
 
 def lora(spec: RunSpec) -> LoraConfig:

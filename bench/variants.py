@@ -25,6 +25,7 @@ class Variant:
     order: Order = "length"
     layout: Layout = "padded"
     autocast: bool = False
+    references: bool = False  # of preferences: known before the first step, not asked for at each
 
 
 DEFAULT = Variant("defaults, float32", "float32", checkpointing=True, order="random")

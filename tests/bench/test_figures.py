@@ -3,6 +3,7 @@
 from typing import get_args
 
 import pytest
+from bench.contest import Opponents
 from bench.flops import Lengths
 from bench.jobs import Work
 from bench.pace import Step, Window
@@ -10,11 +11,10 @@ from bench.pairs import Round, Sample
 from bench.parity import Parity
 from bench.requests import Sampled
 from bench.roofline import Reading
-from bench.sft import Opponents
 from bench.shapes import SMALL, TINY
 from bench.variants import CANDIDATES, DEFAULT, Dtype, best
 
-from bench import flops, jobs, roofline, serve, sft
+from bench import contest, flops, jobs, roofline, serve
 
 GATE = Parity(True, 0.0, 1.0, 0.0, "a")
 
@@ -32,13 +32,13 @@ def rounds(
     ]
 
 
-def match(peer: float, dtype: Dtype = "float32", **different: float | str) -> sft.Match:
+def match(peer: float, dtype: Dtype = "float32", **different: float | str) -> contest.Match:
     found = rounds([1.0, 1.0, 1.0], [peer, peer, peer + 1], **different)
-    return sft.judged(found, Opponents(dtype, DEFAULT, share=1.0))
+    return contest.judged(found, Opponents(dtype, DEFAULT, share=1.0))
 
 
 def test_the_worse_precision_counts() -> None:
-    found = sft.figures(
+    found = contest.figures(
         GATE, {"default": match(6), "best_float32": match(4), "best_bfloat16": match(3, "bfloat16")}
     )
     assert found["parity"] is True
@@ -54,7 +54,7 @@ def test_padding_is_counted_on_the_peers_side_alone() -> None:
 @pytest.mark.parametrize("different", [{"loss": 1.01}, {"digest": "another"}, {"loss": float("nan")}])
 def test_timed_steps_that_differ_give_no_ratio(different: dict[str, float | str]) -> None:
     broken = match(4, **different)
-    found = sft.figures(GATE, {"default": match(6), "best_float32": broken, "best_bfloat16": match(3)})
+    found = contest.figures(GATE, {"default": match(6), "best_float32": broken, "best_bfloat16": match(3)})
     assert found["parity"] is False
     assert not [key for key in found if "ratio" in key]
 

@@ -9,7 +9,7 @@ import pytest
 from bench.course import Course, prepare
 from bench.options import Options
 from bench.parity import Parity
-from bench.rows import Talk
+from bench.rows import Duel, Talk
 from bench.shapes import Shape
 from safetensors.numpy import load_file, save_file
 
@@ -65,16 +65,22 @@ def test_the_worst_tensor_is_named(tmp_path: Path) -> None:
     assert parity.farthest(tmp_path / "one", tmp_path / "fewer")[0] == math.inf
 
 
+SHORT = Talk(median=20, p95=40)
+PAIRS = Duel(prompt=SHORT, answer=Talk(median=20, p95=40, supervised=1.0))
+
+
 @pytest.fixture
-def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Course:
-    """A very small base, and rows for a few steps."""
+def course(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Course:
+    """A very small base, and conversations or pairs for a few steps."""
+    work: Talk | Duel = getattr(request, "param", SHORT)
     monkeypatch.setattr(parity, "STEPS", 4)
     monkeypatch.setattr("bench.course.POOL", 16)
     given = Options(MINI, True, False, tmp_path, time.monotonic(), pairs=1, steps=2, seconds=60)
-    return prepare(given, MINI, Talk(median=20, p95=40), name="parity")
+    return prepare(given, MINI, work, name="parity")
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("course", [SHORT, PAIRS], indirect=True, ids=["sft", "dpo"])
 def test_trl_and_the_engine_take_the_same_steps(course: Course) -> None:
     found = parity.check(course.task("random", "float32"))
     assert found.holds, found

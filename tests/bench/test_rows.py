@@ -41,6 +41,17 @@ def test_no_prefix_is_shared_unless_it_was_asked_for(drawn: list[Row]) -> None:
     assert len({tuple(row.ids[:51]) for row in shared}) == 8
 
 
+def test_a_pair_is_a_silent_prompt_and_two_answers() -> None:
+    pairs = rows.Duel().examples(64, vocabulary=8192, seed=1)
+    assert rows.Duel().examples(64, vocabulary=8192, seed=1) == pairs
+    for pair in pairs:
+        prompt, *answers = rows.parts(pair)
+        assert not any(prompt.weights) and answers[0] != answers[1]
+        assert all(all(answer.weights) for answer in answers)
+    ordered = [rows.length(pair) for pair in rows.by_length(pairs, 4, 3)]
+    assert max(ordered[:4]) <= min(ordered[4:8]) and max(ordered[4:8]) <= min(ordered[8:])
+
+
 def test_sorting_leaves_almost_no_padding(drawn: list[Row]) -> None:
     arranged = rows.by_length(drawn, 16, 32)
     groups = [arranged[i : i + 16] for i in range(0, len(arranged), 16)]
