@@ -9,7 +9,9 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from afina.api.app import create_app
 from afina.cli import main
+from afina.settings import Settings
 
 KEY = "sk-test"
 
@@ -306,3 +308,26 @@ def command(monkeypatch, capfdbinary) -> Callable[..., Ran]:
         return Ran(code, said.out.decode(), said.err.decode())
 
     return run
+
+
+@pytest.fixture
+def serve_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Settings, str], None]]:
+    """Starts the real API in a thread, and points the command line at it."""
+    started: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(settings: Settings, key: str) -> None:
+        config = uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_level="error")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run)
+        started.append((server, thread))
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+
+    yield start
+    for server, thread in started:
+        server.should_exit = True
+        thread.join(10)

@@ -1,14 +1,11 @@
 """`afina batches`, and `afina files upload` in parts, against the real server."""
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from afina.api.app import create_app
 from afina.cli import files as commands
 from afina.schemas.batches import BatchError, BatchErrors, RequestCounts
 from afina.settings import Settings
@@ -32,21 +29,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def afina(database: Database, tmp_path: Path, command, monkeypatch):
-    config = uvicorn.Config(
-        create_app(Settings(data=tmp_path / "data")), host="127.0.0.1", port=0, log_level="error"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    port = server.servers[0].sockets[0].getsockname()[1]
-    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    yield command
-    server.should_exit = True
-    thread.join(10)
+def afina(database: Database, tmp_path: Path, command, serve_api):
+    serve_api(Settings(data=tmp_path / "data"), KEY)
+    return command
 
 
 @pytest.fixture

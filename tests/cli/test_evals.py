@@ -1,14 +1,10 @@
 """`afina evals` against the real server, and what is refused before it is asked."""
 
 import json
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from afina.api.app import create_app
 from afina.evals import ready
 from afina.settings import Settings
 from afina.store import projects
@@ -25,7 +21,7 @@ EXACT = {
 
 
 @pytest.fixture
-def afina(tmp_path: Path, command, monkeypatch: pytest.MonkeyPatch) -> Iterator:
+def afina(tmp_path: Path, command, serve_api):
     settings = Settings(data=tmp_path / "data")
     settings.data.mkdir()
     database = Database(settings.database)
@@ -33,18 +29,8 @@ def afina(tmp_path: Path, command, monkeypatch: pytest.MonkeyPatch) -> Iterator:
     with database.system() as system:
         projects.create_first(system, KEY)
     database.close()
-    config = uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    port = server.servers[0].sockets[0].getsockname()[1]
-    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    yield command
-    server.should_exit = True
-    thread.join(10)
+    serve_api(settings, KEY)
+    return command
 
 
 @pytest.fixture
