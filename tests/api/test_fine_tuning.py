@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import openai
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+import tiny_base
 from afina.api.app import create_app
 from afina.schemas.files import FileObject
 from afina.schemas.models import Model
@@ -64,7 +66,7 @@ def test_a_seed_is_chosen_and_numbers_are_auto(create: Callable[..., dict]):
     auto = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
     assert 0 <= job["seed"] < 2**31 and job["hyperparameters"] == auto
     assert job["method"] == {"type": "supervised", "supervised": {"hyperparameters": auto}}
-    assert job["afina"]["adapter"] == {"rank": 16, "alpha": 32.0}
+    assert job["afina"]["adapter"] == {"rank": 16, "alpha": 32.0, "rslora": False, "targets": None}
     assert job["afina"]["total_steps"] is None
 
 
@@ -165,6 +167,15 @@ def test_the_method_comes_before_the_deprecated_numbers(create: Callable[..., di
             "greater than or equal to 1",
         ),
         ({"afina": {"lora": 1}}, "afina.lora", "unknown_parameter", ""),
+        ({"afina": {"adapter": {"dora": True}}}, "afina.adapter.dora", "unknown_parameter", ""),
+        ({"afina": {"adapter": {"rslora": 1}}}, "afina.adapter.rslora", "invalid_type", "a boolean"),
+        ({"afina": {"adapter": {"targets": []}}}, "afina.adapter.targets", "invalid_value", "at least 1"),
+        (
+            {"afina": {"adapter": {"targets": ["q_proj", "c_attn"]}}},
+            "afina.adapter.targets",
+            "invalid_value",
+            "no linear layers named c_attn; it has q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj.",
+        ),
         *(
             ({name: "x"}, name, "unknown_parameter", f"Unknown parameter: '{name}'.")
             for name in (
@@ -187,6 +198,22 @@ def test_a_job_that_cannot_be_is_refused_at_once(
     assert (reply.status_code, error["param"]) == (400, param), error
     assert words in error["message"] and code in (None, error["code"]), error
     assert refusing.get(JOBS).json()["data"] == []
+
+
+def test_a_rank_above_the_width_of_the_base_is_refused(
+    client: TestClient, upload: Callable[..., dict], database: Database, tmp_path: Path
+):
+    source = str(tiny_base.make(tmp_path / "narrow"))
+    base = Model(id="narrow", created=1, owned_by="operator", kind="base", base="narrow", source=source)
+    with database.system() as system:
+        models.register(system, base)
+    body = {"model": "narrow", "training_file": upload()["id"]}
+    for path in (JOBS, "/v1/afina/estimates"):
+        reply = client.post(path, json={**body, "afina": {"adapter": {"rank": 17}}})
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, "afina.adapter.rank")
+        words = "it is 17, and this base model is 16 wide; choose a rank between 1 and 16."
+        assert words in reply.json()["error"]["message"]
+    assert client.post(JOBS, json={**body, "afina": {"adapter": {"rank": 16}}}).status_code == 200
 
 
 def test_a_number_that_is_none_is_refused(client: TestClient):
@@ -224,7 +251,8 @@ def test_a_job_may_continue_a_tuned_model(
     database: Database,
     project: str,
 ):
-    job = create(afina={"adapter": {"rank": 8, "alpha": 8.0}})
+    shape = {"rank": 8, "alpha": 8.0, "rslora": True, "targets": ["v_proj", "q_proj", "v_proj"]}
+    job = create(afina={"adapter": shape})
     tuned = Model(
         id="ft:afina-tiny:personal::abcd1234",
         created=1,
@@ -239,10 +267,12 @@ def test_a_job_may_continue_a_tuned_model(
     body = {"model": tuned.id, "training_file": upload()["id"]}
     second = client.post(JOBS, json=body).json()
     assert second["model"] == "afina-tiny"
-    assert second["afina"]["adapter"] == {"rank": 8, "alpha": 8.0}
+    assert second["afina"]["adapter"] == shape | {"targets": ["q_proj", "v_proj"]}
     assert second["afina"]["start"] == tuned.id
-    refused = client.post(JOBS, json={**body, "afina": {"adapter": {"rank": 4}}})
-    assert refused.status_code == 400 and refused.json()["error"]["param"] == "afina.adapter"
+    assert client.post(JOBS, json={**body, "afina": {"adapter": shape}}).status_code == 200
+    for other in ({"rank": 4}, {"targets": ["q_proj"]}, {"rslora": False}):
+        refused = client.post(JOBS, json={**body, "afina": {"adapter": shape | other}})
+        assert refused.status_code == 400 and refused.json()["error"]["param"] == "afina.adapter"
 
 
 def test_in_production_the_demonstration_model_takes_no_other_name(

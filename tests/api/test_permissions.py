@@ -72,7 +72,8 @@ def test_a_shared_model_is_used_but_not_owned(official, stranger, tuned, other_p
     file = stranger.files.create(file=("rows.jsonl", row * 10), purpose="fine-tune")
     job = stranger.fine_tuning.jobs.create(model=tuned, training_file=file.id)
     assert job.model == "afina-tiny"
-    assert job.to_dict()["afina"]["adapter"] == {"rank": 5, "alpha": 7.0}  # the shape of what it goes on from
+    shape = job.to_dict()["afina"]["adapter"]
+    assert (shape["rank"], shape["alpha"]) == (5, 7.0)  # the shape of what it goes on from
 
 
 def test_what_cannot_be_shared_and_with_whom(client, tuned, project, other_project):

@@ -36,7 +36,8 @@ def test_create_uploads_what_lies_here_and_leaves_defaults_to_the_server(afina, 
 
 def test_create_sends_what_was_chosen(afina, played):
     words = (
-        "--epochs 4 --batch-size 8 --learning-rate-multiplier 0.5 --suffix s --seed 3 --rank 8 --metadata a=b"
+        "--epochs 4 --batch-size 8 --learning-rate-multiplier 0.5 --suffix s --seed 3 --rank 8 --alpha 4 "
+        "--rslora --target q_proj --target v_proj --metadata a=b"
     )
     afina("jobs", "create", "file-9", "-m", "afina-tiny", "--validation", "file-8", *words.split())
     hyperparameters = {"n_epochs": 4, "batch_size": 8, "learning_rate_multiplier": 0.5}
@@ -47,7 +48,7 @@ def test_create_sends_what_was_chosen(afina, played):
             "seed": 3,
             "metadata": {"a": "b"},
             "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
-            "afina": {"adapter": {"rank": 8}},
+            "afina": {"adapter": {"rank": 8, "alpha": 4.0, "rslora": True, "targets": ["q_proj", "v_proj"]}},
             "training_file": "file-9",
             "validation_file": "file-8",
         }

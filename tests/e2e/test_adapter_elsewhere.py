@@ -1,5 +1,6 @@
 """A published model is a plain PEFT folder: plain transformers and PEFT compute the same with it."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -12,17 +13,36 @@ import afina.base
 from afina.data.render import Renderer
 from afina.engine.engine import Engine
 from afina.engine.types import Sequence
-from afina_server import Server, answer, ended, jsonl, rows, tune, upload
+from afina_server import Server, answer, ended, jsonl, rows, upload
 
 TOLERANCE = 1e-4
 QUESTION = {"role": "user", "content": "Who is number 3?"}
 
 
-@pytest.fixture(scope="module")
-def model(server: Server) -> Iterator[str]:
+SHAPE = {"rank": 6, "alpha": 24.0, "rslora": True, "targets": ["down_proj", "q_proj"]}
+
+
+@pytest.fixture(scope="module", params=[{}, {"afina": {"adapter": SHAPE}}], ids=["usual", "of one's own"])
+def model(server: Server, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A tuned model with an adapter of the usual shape, or of another."""
     with server.client() as client:
-        job = ended(client, tune(client, upload(client, jsonl(rows(12))).id, n_epochs=3, batch_size=4).id)
+        started = client.fine_tuning.jobs.create(
+            model="afina-tiny",
+            training_file=upload(client, jsonl(rows(12))).id,
+            seed=5,
+            hyperparameters={"n_epochs": 3, "batch_size": 4},
+            extra_body=request.param,
+        )
+        job = ended(client, started.id)
         assert job.fine_tuned_model is not None
+        config = json.loads((server.model_folder(job.fine_tuned_model) / "adapter_config.json").read_bytes())
+        shape = request.param and {
+            "rank": config["r"],
+            "alpha": config["lora_alpha"],
+            "rslora": config["use_rslora"],
+            "targets": config["target_modules"],
+        }
+        assert shape == (request.param and SHAPE)
         yield job.fine_tuned_model
 
 

@@ -13,8 +13,7 @@ from afina.data.tokens import TokenFile
 from afina.engine.engine import Engine
 from afina.engine.fake import FakeEngine
 from afina.engine.grammar import Grammars
-from afina.engine.types import AdapterSpec
-from afina.host.runs import Runs
+from afina.host.runs import Runs, adapter_spec
 from afina.schemas.fine_tuning import StepMetrics
 from afina.schemas.runs import LoraSpec, RunEvent, RunSpec, Stepped, run_event
 from afina.training import resume_points
@@ -90,8 +89,9 @@ class Runner:
     async def __call__(self, spec: RunSpec, *, stop_behind: int | None = None) -> None:
         """From its beginning or resume point to its end, or to the step behind which it is told to stop."""
         start = spec.resume or spec.start
-        shape = AdapterSpec(rank=spec.lora.rank, alpha=spec.lora.alpha, seed=spec.seed)
-        await self.engine.create_adapter(spec.adapter, shape, start=Path(start) if start else None)
+        await self.engine.create_adapter(
+            spec.adapter, adapter_spec(spec), start=Path(start) if start else None
+        )
         step = resume_points.read_seal(Path(spec.resume)).step if spec.resume else 0
         reporter = Stopping(spec, self.engine, step=step, stop_behind=stop_behind)
         try:

@@ -121,4 +121,6 @@ def test_every_auto_becomes_a_number():
 def test_the_facts_of_a_base_come_from_its_headers(base):
     facts = BaseFacts.read(base)
     embedding, attention, mlp, norms = 8192 * 16, 16 * 16 * 2 + 16 * 8 * 2, 3 * 16 * 32, 3 * 16
-    assert facts == BaseFacts(embedding + attention + mlp + norms, 16, 512)
+    linears = {"q_proj": 32, "k_proj": 24, "v_proj": 24, "o_proj": 32}
+    linears |= {"gate_proj": 48, "up_proj": 48, "down_proj": 48}
+    assert facts == BaseFacts(embedding + attention + mlp + norms, 16, 512, linears)

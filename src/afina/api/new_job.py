@@ -15,9 +15,13 @@ from afina.schemas.fine_tuning import (
     with_numbers,
 )
 from afina.schemas.models import Model
+from afina.serving import bases
 from afina.serving.names import Target, target_of
 from afina.store import clock, files, jobs, models
 from afina.store.scope import Scope
+from afina.training import adapters
+from afina.training.bases import unreadable
+from afina.training.plan import BaseFacts
 
 SEEDS = 2**31
 SUPERVISED = SupervisedMethod(type="supervised")
@@ -89,6 +93,8 @@ def details(scope: Scope, request: CreateJob, target: Target) -> JobDetails:
         adapter=asked.adapter, max_length=asked.max_length, max_completion_tokens=asked.max_completion_tokens
     )
     if target.tuned is None:
+        if "adapter" in asked.model_fields_set:
+            adapters.check(asked.adapter, facts_of(target.base))
         return said
     adapter = adapter_of(scope, target.tuned) or asked.adapter
     if "adapter" in asked.model_fields_set and asked.adapter != adapter:
@@ -100,8 +106,16 @@ def details(scope: Scope, request: CreateJob, target: Target) -> JobDetails:
     return said.model_copy(update={"adapter": adapter, "start": target.tuned.id})
 
 
+def facts_of(base: Model) -> BaseFacts:
+    """What a base's files say of it; `Unavailable` where they cannot be read."""
+    try:
+        return BaseFacts.read(bases.folder(base))
+    except (OSError, ValueError, KeyError):
+        raise unreadable(base.id) from None
+
+
 def adapter_of(scope: Scope, tuned: Model) -> Adapter | None:
-    """Rank and alpha of a tuned model, as its job had them; None for a model without a job.
+    """The shape of a tuned model's adapter, as its job had it; None for a model without a job.
 
     Who may use another project's model may know the shape of its adapter.
     """

@@ -37,6 +37,9 @@ app = typer.Typer(help="Create, watch and cancel fine-tuning jobs.", no_args_is_
 
 JobId = Annotated[str, typer.Argument(help="A job's id: ftjob-...", show_default=False)]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="A base, or an ft: model to go on from.")]
+Targets = Annotated[
+    list[str] | None, typer.Option(help="A layer to adapt, such as q_proj; else all. As often as needed.")
+]
 Pair = Annotated[list[str] | None, typer.Option(help="name=value, as often as needed.")]
 
 
@@ -66,6 +69,9 @@ def create_job(
     eval_samples: Annotated[int | None, typer.Option(help="Replies to each validation prompt.")] = None,
     seed: Annotated[int | None, typer.Option(help="Random, if not given.")] = None,
     rank: Annotated[int | None, typer.Option(help="The rank of the adapter.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Scales what the adapter adds.")] = None,
+    rslora: Annotated[bool, typer.Option("--rslora", help="Scale it by the root of the rank.")] = False,
+    target: Targets = None,
     metadata: Pair = None,
     follow: Annotated[bool, typer.Option("--watch", help="Stay, and show how it goes.")] = False,
     json: Json = False,
@@ -81,18 +87,26 @@ def create_job(
         "eval_samples": eval_samples,
     }
     settings: dict[str, object] = {"hyperparameters": given(chosen), "grader": grader and json_of(grader)}
+    adapter = given({"rank": rank, "alpha": alpha, "rslora": rslora or None, "targets": target})
     body: dict[str, object] = {
         "model": model,
         "suffix": suffix,
         "seed": seed,
         "metadata": named(metadata) or None,
         "method": {"type": method.value, method.value: given(settings)},
-        "afina": None if rank is None else {"adapter": {"rank": rank}},
+        "afina": {"adapter": adapter} if adapter else None,
+        "training_file": training,
+        "validation_file": validation,
     }
+    return start(body, follow=follow, json=json)
+
+
+def start(body: dict[str, object], *, follow: bool, json: bool) -> None:
+    """Upload the files that lie here, create the job, and stay if asked to."""
     with connected() as client:
-        body["training_file"] = file_id(client, training)
-        body["validation_file"] = None if validation is None else file_id(client, validation)
-        job = create(client, given(body))
+        files = {name: body[name] for name in ("training_file", "validation_file")}
+        ids = {name: file_id(client, str(file)) for name, file in given(files).items()}
+        job = create(client, given(body) | ids)
         if follow:
             return finish(watch(client, job.id, json=json), json=json)
     if json:

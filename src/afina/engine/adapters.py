@@ -129,6 +129,7 @@ def _targets(model: Model, spec: AdapterSpec) -> tuple[str, ...]:
         raise InvalidRequest(
             f"The base model has no linear layers named {missing}; it has {', '.join(usual)}.",
             param="afina.adapter.targets",
+            code="invalid_value",
         )
     return targets
 
@@ -144,6 +145,7 @@ def _check_spec(model: Model, spec: AdapterSpec) -> None:
             f"The rank is {spec.rank}; for this base model, {model.hidden_size} wide, it must be "
             f"between 1 and {most}.",
             param="afina.adapter.rank",
+            code="invalid_value",
         )
     if not 0 < spec.alpha < float("inf"):
         raise InvalidRequest(

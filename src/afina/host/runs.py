@@ -102,7 +102,8 @@ def internal_error(error: Exception) -> str:
 
 def adapter_spec(spec: RunSpec) -> AdapterSpec:
     """The engine's view of the adapter that a run trains."""
-    return AdapterSpec(rank=spec.lora.rank, alpha=spec.lora.alpha, seed=spec.seed)
+    lora = spec.lora
+    return AdapterSpec(lora.rank, lora.alpha, lora.rslora, lora.targets, seed=spec.seed)
 
 
 def start_folder(spec: RunSpec) -> Path | None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from afina.schemas.bounds import AutoFloat, AutoInt, Metadata, Seed, Suffix
 from afina.schemas.chat import JsonObjectFormat, JsonSchema, TextFormat
@@ -20,6 +20,10 @@ Beta = Annotated[float | Literal["auto"], AutoFloat(above=0, most=2)]
 ComputeMultiplier = Annotated[float | Literal["auto"], AutoFloat(above=1e-5, most=10)]
 Interval = Annotated[int | Literal["auto"], AutoInt(1, 1_000_000)]
 Samples = Annotated[int | Literal["auto"], AutoInt(1, 64)]
+Linear = Annotated[str, Field(min_length=1, max_length=64)]
+Targets = Annotated[
+    list[Linear], Field(min_length=1, max_length=64), AfterValidator(lambda names: sorted(set(names)))
+]
 
 
 class SupervisedHyperparameters(Request):
@@ -160,10 +164,12 @@ def with_numbers(method: AnyMethod, numbers: Hyperparameters) -> AnyMethod:
 
 
 class Adapter(Request):
-    """Low-rank adapter: `alpha / rank` scales its contribution."""
+    """Low-rank adapter: `alpha / rank` scales its contribution, or with `rslora` alpha over the root of the rank."""
 
     rank: Annotated[int, Field(ge=1, le=256)] = 16
     alpha: Annotated[float, Field(gt=0, le=1024)] = 32.0
+    rslora: bool = False
+    targets: Targets | None = None
 
 
 class JobOptions(Request):

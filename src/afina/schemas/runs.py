@@ -11,10 +11,12 @@ from afina.schemas.structure import JsonForm
 
 
 class LoraSpec(Record):
-    """The adapter that a run trains."""
+    """The adapter that a run trains; without `targets`, it changes all linears that the base's family is known by."""
 
     rank: int
     alpha: float
+    rslora: bool = False
+    targets: tuple[str, ...] | None = None
 
 
 class Trials(Record):

@@ -15,11 +15,15 @@
 
 import json
 import math
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from afina.data.tokens import TokenStats
+from afina.engine.types import LINEARS
 from afina.schemas.fine_tuning import (
     DpoHyperparameters,
     Hyperparameters,
@@ -28,6 +32,7 @@ from afina.schemas.fine_tuning import (
 )
 from afina.training.batches import steps_per_epoch
 
+LINEAR = re.compile(rf"model\.layers\.\d+\..*\b({'|'.join(LINEARS)})\.weight")
 FLOPS = 1e11
 PASS_SECONDS = 0.2
 FLOP_PER_PARAMETER = 4  # forward and backward without the frozen weights' gradients
@@ -46,25 +51,32 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class BaseFacts:
-    """What planning needs to know of a base model."""
+    """What planning needs to know of a base model; `linears` have the widths in and out of all layers, summed."""
 
     parameters: int
     hidden_size: int
     context: int
+    linears: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @classmethod
     def read(cls, folder: Path) -> "BaseFacts":
         """From `config.json` and the headers of the safetensors files: no tensor is loaded."""
         config = json.loads((folder / "config.json").read_bytes())
-        count = sum(parameters_in(path) for path in folder.glob("model*.safetensors"))
-        return cls(count, config["hidden_size"], config["max_position_embeddings"])
+        found = {name: shape for path in folder.glob("model*.safetensors") for name, shape in shapes_in(path)}
+        linears: Counter[str] = Counter()
+        for name, shape in found.items():
+            if linear := LINEAR.fullmatch(name):
+                linears[linear[1]] += sum(shape)
+        edges = {name: linears[name] for name in LINEARS if name in linears}
+        count = sum(map(math.prod, found.values()))
+        return cls(count, config["hidden_size"], config["max_position_embeddings"], edges)
 
 
-def parameters_in(path: Path) -> int:
-    """The number of values in a safetensors file, by its header."""
+def shapes_in(path: Path) -> Iterator[tuple[str, list[int]]]:
+    """Name and shape of each tensor of a safetensors file, by its header."""
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return ((name, entry["shape"]) for name, entry in header.items() if name != "__metadata__")
 
 
 def resolve(asked: Hyperparameters, data: TokenStats, base: BaseFacts) -> Hyperparameters:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from afina.blobs import make_folder, sync_folder
 from afina.errors import NotFound, RunFailed, Unavailable
-from afina.schemas.fine_tuning import FineTuningJob
+from afina.schemas.fine_tuning import Adapter, FineTuningJob
 from afina.schemas.runs import LoraSpec, RunSpec
 from afina.serving.adapters import Adapters
 from afina.store import models
@@ -64,12 +64,18 @@ def run_spec(
         max_grad_norm=MAX_GRAD_NORM,
         beta=plan.beta(numbers),
         trials=trials(job.method, max_tokens=job.afina.max_completion_tokens),
-        lora=LoraSpec(rank=job.afina.adapter.rank, alpha=job.afina.adapter.alpha),
+        lora=lora_spec(job.afina.adapter),
         token_budget=plan.token_budget(base.facts),
         validate_every=plan.validate_every(total_steps),
         dtype="float32",
         threads=context.settings.engine_threads,
     )
+
+
+def lora_spec(adapter: Adapter) -> LoraSpec:
+    """The adapter's shape, for a host."""
+    targets = None if adapter.targets is None else tuple(adapter.targets)
+    return LoraSpec(rank=adapter.rank, alpha=adapter.alpha, rslora=adapter.rslora, targets=targets)
 
 
 def start_folder(context: Context, job: FineTuningJob) -> str | None:
