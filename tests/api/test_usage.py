@@ -57,6 +57,21 @@ def test_what_a_host_has_cached_is_told_and_counted(admin, played, cached):
     assert [one.input_cached_tokens for bucket in page.data for one in bucket.results] == [3 * told]
 
 
+def test_a_prompt_that_begins_like_an_earlier_one_is_cached(random_weights, new_key, other_project):
+    asked = [{"role": "user", "content": "Who is the patient? " * 20}]
+
+    def told(client: openai.OpenAI) -> tuple[int, int]:
+        used = client.chat.completions.create(model="afina-tiny", messages=asked, max_tokens=1).usage
+        return used.prompt_tokens_details.cached_tokens, used.prompt_tokens
+
+    (first, whole), (again, _) = told(random_weights), told(random_weights)
+    assert first == 0 and whole - 32 <= again < whole
+    response = random_weights.responses.create(model="afina-tiny", input=asked, max_output_tokens=16)
+    assert response.usage.input_tokens_details.cached_tokens == again
+    stranger = random_weights.with_options(api_key=new_key(project_id=other_project))
+    assert told(stranger) == (0, whole)
+
+
 def test_a_stream_that_is_left_is_counted(admin, played, database):
     played.endless = True
     stream = admin.chat.completions.create(model="afina-tiny", messages=HI, stream=True)

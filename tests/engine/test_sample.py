@@ -150,6 +150,16 @@ async def test_no_adapter_reads_what_another_or_an_earlier_self_computed(engine,
     assert computed == [BLOCK + 1]
 
 
+async def test_a_salt_keeps_prompts_apart_and_a_token_says_what_was_recalled(engine, computed):
+    begin = prompt(5, BLOCK + 1)
+    for salt, recalled in (("", 0), ("a", 0), ("a", BLOCK), ("b", 0), ("", BLOCK)):
+        computed.clear()
+        params = SamplingParams(max_tokens=2, temperature=0, salt=salt)
+        tokens = await collect(engine, None, begin, params)
+        assert [token.recalled for token in tokens] == [recalled] * 2
+        assert computed == [BLOCK + 1 - recalled, 1]
+
+
 def test_the_least_recently_used_beginnings_are_forgotten():
     block = {0: torch.zeros(2, 1, BLOCK, 4)}
     cache = PrefixCache(room=3 * block[0].nbytes)

@@ -36,13 +36,26 @@ async def test_a_whole_reply(serve):
         (choice,) = reply["choices"]
         assert reply["usage"] == {
             "prompt_tokens": 4,
-            "prompt_tokens_details": None,
+            "prompt_tokens_details": {"cached_tokens": 0},
             "completion_tokens": len(choice["token_ids"]),
             "total_tokens": 4 + len(choice["token_ids"]),
         }
         renderer = host.rooms.completions.renderer
         assert choice["text"] == renderer.decode(choice["token_ids"])
         assert choice["finish_reason"] == ("stop" if choice["token_ids"][-1] == 2 else "length")
+
+
+async def test_what_a_prompt_begins_with_is_known_to_those_with_the_same_salt(serve):
+    async with serve() as host:
+        asked = {"prompt": [1, *range(300, 370)], "max_tokens": 1}
+
+        async def cached(**fields):
+            used = (await complete(host, **asked | fields))["usage"]
+            return used["prompt_tokens_details"]["cached_tokens"]
+
+        assert [await cached(n=2), await cached(), await cached(n=3)] == [0, 64, 64]
+        assert [await cached(cache_salt=salt) for salt in "aab"] == [0, 64, 0]
+        assert await cached(prompt=[asked["prompt"], [1, *range(400, 470)]]) == 64
 
 
 async def test_a_stream_says_what_a_whole_reply_says(serve):

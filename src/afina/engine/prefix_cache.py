@@ -18,9 +18,9 @@ ROOM = 128 * 2**20  # bytes
 Block = dict[int, Tensor]
 
 
-def names(adapter: Adapter | None, ids: list[int]) -> list[bytes]:
-    """A name for each whole block of `ids`: it covers the adapter as it is now, and every id from the first on."""
-    name = b"" if adapter is None else f"{adapter.serial} {adapter.steps}".encode()
+def names(adapter: Adapter | None, ids: list[int], salt: str) -> list[bytes]:
+    """A name for each whole block of `ids`: it covers salt, adapter as it is now, and every id from the first on."""
+    name = (salt if adapter is None else f"{salt} {adapter.serial} {adapter.steps}").encode()
     found: list[bytes] = []
     for end in range(BLOCK, len(ids) + 1, BLOCK):
         name = sha256(name + array("q", ids[end - BLOCK : end]).tobytes()).digest()

@@ -23,7 +23,7 @@ MAX_ROWS = 64
 # Prompts are computed together up to so many tokens, so that nobody waits long for the next token.
 PROMPT_TOKENS = 1024
 NOT_FINITE = "The adapter's outputs are not finite; it cannot be sampled."
-Prompt = tuple[int, tuple[int, ...]]  # an adapter and the ids that it continues
+Prompt = tuple[str, int, tuple[int, ...]]  # a salt, an adapter and the ids that it continues
 STUCK = "The form that the reply is held to has grown too complex; simplify its schema."
 
 
@@ -37,6 +37,7 @@ class Row:
     deliver: Callable[[Token | Exception], None]
     made: list[int] = field(default_factory=list)
     dropped: bool = False
+    recalled: int = 0
     matcher: Matcher | None = field(init=False)
     blocks: list[bytes] = field(init=False)
     named_at: int = field(init=False)
@@ -49,7 +50,7 @@ class Row:
         """Name what the prompt is made of, by the adapter as it is now."""
         self.named_at = self.version
         # The last token is computed in any case: its logits are asked for.
-        self.blocks = names(self.adapter, self.prompt[:-1])
+        self.blocks = names(self.adapter, self.prompt[:-1], self.params.salt)
 
     @property
     def version(self) -> int:
@@ -59,7 +60,7 @@ class Row:
     @property
     def key(self) -> Prompt:
         """What its next logits depend on before it has made a token."""
-        return id(self.adapter), tuple(self.prompt)
+        return self.params.salt, id(self.adapter), tuple(self.prompt)
 
     @property
     def place(self) -> Place:
@@ -184,7 +185,9 @@ class Sampler:
         )  # fmt: skip
         for slot, row in zip(slots, rows, strict=True):
             self._keep(slot, row.blocks)
+        known = dict(zip(leaders, held, strict=True))
         for row in arrived:
+            row.recalled = known[row.key]
             if row is not leaders[row.key]:
                 self.cache.fork(slots[rows.index(leaders[row.key])])
                 self.rows.append(row)
@@ -233,7 +236,7 @@ class Sampler:
             finish = self._finish(row)
             if finish is not None:
                 self._end_well(row)
-            row.deliver(replace(token, finish=finish))
+            row.deliver(replace(token, finish=finish, recalled=row.recalled))
 
     def _end_well(self, row: Row) -> None:
         """A row that ended well leaves, its text remembered for the turn that follows.
@@ -242,7 +245,7 @@ class Sampler:
         """
         if row.named_at == row.version:
             said = row.prompt + row.made[:-1]  # The last token was chosen, but never computed.
-            self._keep(self.rows.index(row), names(row.adapter, said))
+            self._keep(self.rows.index(row), names(row.adapter, said, row.params.salt))
         self._leave(row)
 
     def _finish(self, row: Row) -> Finish | None:

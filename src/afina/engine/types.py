@@ -144,7 +144,8 @@ class SamplingParams:
     `logprobs` asks for that many most likely tokens beside each one. Equal seeds give equal random numbers at
     equal positions, whatever else runs. A presence penalty is taken once from the logit of a token that was made, a
     frequency penalty for each time; `bias` adds to the logits of ids. `min_p` leaves tokens at least that likely
-    beside the likeliest one. A reply is held to its `grammar` at each token, and ends where that is complete.
+    beside the likeliest one. A reply is held to its `grammar` at each token, and ends where that is complete. What the
+    prompt begins with is shared with prompts of the same `salt`.
     """
 
     max_tokens: int = 16
@@ -159,16 +160,19 @@ class SamplingParams:
     stop_ids: tuple[int, ...] = ()
     logprobs: int | None = None
     grammar: Grammar | None = None
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """One sampled token. The last one says why it is the last; a stop token is delivered like any other.
 
-    Log-probabilities are the model's own, before all that its parameters do to them.
+    Log-probabilities are the model's own, before all that its parameters do to them. `recalled` tokens of the prompt
+    were known from earlier ones, and not computed again.
     """
 
     id: int
     logprob: float
     top: tuple[tuple[int, float], ...] = ()
     finish: Finish | None = None
+    recalled: int = 0

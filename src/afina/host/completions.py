@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
 
 from afina.data.render import Renderer
 from afina.engine.engine import Engine
@@ -14,6 +15,7 @@ from afina.host.echoes import Echoes
 from afina.host.stops import StopStrings, Text
 from afina.schemas.completions import (
     TOKEN_ID,
+    CachedTokens,
     Completion,
     CompletionChoice,
     CompletionLogprobs,
@@ -22,6 +24,22 @@ from afina.schemas.completions import (
 )
 
 SEED_STRIDE = 0x9E3779B9  # choices of one request draw from seeds this far apart
+
+
+@dataclass
+class Recalled:
+    """How many tokens of each prompt were known already; of its choices, the one that computed most counts."""
+
+    tokens: dict[int, int] = field(default_factory=dict[int, int])
+
+    def note(self, prompt: int, token: Token) -> None:
+        """A token of one of a prompt's choices."""
+        self.tokens[prompt] = min(token.recalled, self.tokens.get(prompt, token.recalled))
+
+    @property
+    def total(self) -> int:
+        """Of all prompts."""
+        return sum(self.tokens.values())
 
 
 class Completions:
@@ -40,15 +58,13 @@ class Completions:
     async def whole(self, request: CompletionRequest) -> Completion:
         """All choices, complete."""
         parts: list[list[CompletionChoice]] = [[] for _ in range(len(request.prompts) * request.n)]
+        counts: CompletionUsage | None = None
         async with aclosing(self.stream(request)) as chunks:
             async for chunk in chunks:
+                counts = chunk.usage
                 for choice in chunk.choices:
                     parts[choice.index].append(choice)
-        return Completion(
-            model=request.model,
-            choices=[joined(part) for part in parts],
-            usage=usage(request, sum(len(choice.token_ids) for part in parts for choice in part)),
-        )
+        return Completion(model=request.model, choices=[joined(part) for part in parts], usage=counts)
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Completion]:
         """A chunk for each token as soon as it exists, choices interleaved; the usage last.
@@ -64,13 +80,13 @@ class Completions:
             if request.echo:
                 for echo in await self.echoes.of(request, adapter):
                     yield Completion(model=request.model, choices=[echo])
-            produced, count = 0, len(request.prompts) * request.n
-            streams = [self.choice(request, i, grammar) for i in range(count)]
+            produced, count, recalled = 0, len(request.prompts) * request.n, Recalled()
+            streams = [self.choice(request, i, grammar, recalled) for i in range(count)]
             async with aclosing(interleaved(streams)) as choices:
                 async for choice in choices:
                     produced += len(choice.token_ids)
                     yield Completion(model=request.model, choices=[choice])
-            yield Completion(model=request.model, choices=[], usage=usage(request, produced))
+            yield Completion(model=request.model, choices=[], usage=usage(request, produced, recalled))
 
     async def grammar(self, request: CompletionRequest) -> Grammar | None:
         """The form that every choice is held to; compiling one takes milliseconds that others need not wait."""
@@ -79,7 +95,7 @@ class Completions:
         return await asyncio.to_thread(self.grammars.compiled, request.response_format.format)
 
     async def choice(
-        self, request: CompletionRequest, index: int, grammar: Grammar | None
+        self, request: CompletionRequest, index: int, grammar: Grammar | None, recalled: Recalled
     ) -> AsyncGenerator[CompletionChoice]:
         """One choice, token by token; the last piece says why it ends."""
         if request.max_tokens == 0:
@@ -91,6 +107,7 @@ class Completions:
         tokens = self.engine.sample(adapter, prompt, self.sampling(request, place, grammar))
         async with aclosing(tokens):
             async for token in tokens:
+                recalled.note(index // request.n, token)
                 shown, certain = text.feed(token)
                 yield CompletionChoice(
                     index=index,
@@ -118,6 +135,7 @@ class Completions:
             stop_ids=tuple({*self.renderer.stop_ids, *request.stop_token_ids}),
             logprobs=request.logprobs,
             grammar=grammar,
+            salt=request.cache_salt or "",
         )
 
     def logprobs(self, request: CompletionRequest, tokens: list[Token]) -> CompletionLogprobs:
@@ -178,7 +196,12 @@ def joined(parts: list[CompletionChoice]) -> CompletionChoice:
     )
 
 
-def usage(request: CompletionRequest, produced: int) -> CompletionUsage:
+def usage(request: CompletionRequest, produced: int, recalled: Recalled) -> CompletionUsage:
     """What the request cost, in tokens."""
     prompt = sum(map(len, request.prompts))
-    return CompletionUsage(prompt_tokens=prompt, completion_tokens=produced, total_tokens=prompt + produced)
+    return CompletionUsage(
+        prompt_tokens=prompt,
+        completion_tokens=produced,
+        total_tokens=prompt + produced,
+        prompt_tokens_details=CachedTokens(cached_tokens=recalled.total),
+    )

@@ -24,7 +24,8 @@ class CompletionRequest(Request):
 
     `seed` None: a fresh one. `echo` puts each prompt before its answer, with `logprobs` also those of its tokens:
     with `max_tokens` 0, that is all there is. The names and defaults are vLLM's: `logit_bias` by ids, `top_k` 0 or -1
-    for no limit, `return_tokens_as_token_ids` to have tokens written as `token_id:ID` among log-probabilities.
+    for no limit, `return_tokens_as_token_ids` to have tokens written as `token_id:ID` among log-probabilities,
+    `cache_salt` to share what prompts begin with only among those who send the same.
     """
 
     model: str
@@ -47,6 +48,7 @@ class CompletionRequest(Request):
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     return_tokens_as_token_ids: bool = False
     echo: bool = False
+    cache_salt: Annotated[str, Field(min_length=1)] | None = None
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
 

@@ -15,7 +15,7 @@ from afina.errors import Unavailable
 from afina.schemas.completions import Completion, CompletionRequest, UnloadAdapter
 from afina.schemas.models import Model
 from afina.serving.adapters import Adapters
-from afina.serving.meter import Meter, Tally
+from afina.serving.meter import Meter, Tally, payer
 from afina.serving.names import Target
 from afina.serving.refusals import check, chunk, lost
 from afina.store import hosts
@@ -98,7 +98,7 @@ class Hosts:
     @asynccontextmanager
     async def answering(self, target: Target, request: CompletionRequest) -> AsyncGenerator[httpx.Response]:
         """The open reply to a request; an adapter that the host does not know is loaded first."""
-        base = target.base.id
+        base, request = target.base.id, salted(request)
         async with self.post(base, "/v1/completions", request) as response:
             if response.status_code != 404 or target.tuned is None:
                 await check(response, request.response_format)
@@ -191,6 +191,12 @@ class Hosts:
         """Where a ready host listens, without wanting one."""
         with self.database.system(read=True) as system:
             return hosts.address(system, base)
+
+
+def salted(request: CompletionRequest) -> CompletionRequest:
+    """Prompts are shared within a project: from its `cached_tokens`, nobody learns what others have asked."""
+    paying = payer.get()
+    return request if paying is None else request.model_copy(update={"cache_salt": paying.project_id})
 
 
 def nobody_loads(base: str) -> Unavailable:
