@@ -8,7 +8,16 @@ ALPHANUMERIC = string.ascii_letters + string.digits
 
 def random_text(length: int) -> str:
     """Letters and digits from the system's generator: 24 of them carry 142 bits."""
-    return "".join(secrets.choice(ALPHANUMERIC) for _ in range(length))
+    return spelt(secrets.randbelow(len(ALPHANUMERIC) ** length), length)
+
+
+def spelt(number: int, length: int) -> str:
+    """A number in letters and digits, the last place first; what does not fit is left out."""
+    letters = ""
+    for _ in range(length):
+        number, place = divmod(number, len(ALPHANUMERIC))
+        letters += ALPHANUMERIC[place]
+    return letters
 
 
 def file_id() -> str:
@@ -53,11 +62,7 @@ def api_key() -> str:
 
 def derived_api_key(material: bytes) -> str:
     """A secret that the same material gives again: at least 32 bytes that nobody can guess."""
-    number, letters = int.from_bytes(material, "big"), ""
-    for _ in range(40):
-        number, place = divmod(number, len(ALPHANUMERIC))
-        letters += ALPHANUMERIC[place]
-    return "sk-afina-" + letters
+    return "sk-afina-" + spelt(int.from_bytes(material, "big"), 40)
 
 
 def tuned_model_name(base: str, organization: str, suffix: str | None) -> str:

@@ -14,6 +14,7 @@ from afina.schemas.models import Model
 from afina.settings import Settings
 from afina.store import audit, files, keys, models
 from afina.store.database import Database
+from afina_server import until
 
 OPEN = {("GET", "/"), ("GET", "/healthz")}
 VIEWER = """
@@ -145,6 +146,33 @@ def ask(client: TestClient, method: str, path: str, secret: str | None):
 
 def test_every_route_has_its_line_in_the_matrix():
     assert set(routes()) - OPEN == set(NEEDS)
+
+
+def test_a_key_is_refused_from_when_it_is_revoked_whoever_did_it(
+    client: TestClient, settings: Settings, database: Database, project: str, new_key: Callable[..., str]
+):
+    secret = new_key(project, "member")
+    assert [ask(client, "GET", "/v1/files", secret).status_code for _ in range(3)] == [200] * 3
+    elsewhere = Database(settings.database)  # as another process has it
+    with elsewhere.system(read=True) as system:
+        key = keys.find(system, secret)
+    assert key is not None
+    with elsewhere.scope(project) as scope:
+        keys.revoke(scope, key.id)
+    elsewhere.close()
+    assert ask(client, "GET", "/v1/files", secret).json()["error"]["code"] == "invalid_api_key"
+
+
+def test_a_key_that_was_good_a_moment_ago_expires(
+    client: TestClient, project: str, new_key: Callable[..., str]
+):
+    secret = new_key(project, "member", expires_at=int(time.time()) + 2)
+    assert ask(client, "GET", "/v1/files", secret).status_code == 200
+    until(
+        lambda: ask(client, "GET", "/v1/files", secret).json(),
+        lambda reply: reply.get("error", {}).get("code") == "expired_api_key",
+        what="the key has expired",
+    )
 
 
 def test_keys_that_open_nothing(client: TestClient, project: str, new_key: Callable[..., str]):

@@ -11,8 +11,8 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from afina.errors import AfinaError, NotFound, Unavailable
+from afina.store import audit, files, keys, migrate, projects
 from afina.store import database as module
-from afina.store import files, keys, migrate, projects
 from afina.store.database import Database
 from afina.store.filesystem import refuse_network_filesystem
 from afina.store.tables import metadata
@@ -216,3 +216,27 @@ def test_network_filesystems_are_refused(folder: str, refused: str | None, tmp_p
         return
     with pytest.raises(AfinaError, match=refused):
         refuse_network_filesystem(Path(folder), mounts)
+
+
+def test_a_version_changes_with_every_commit_of_anybody(database: Database, project: str):
+    other, before = Database(database.engine.url.render_as_string(hide_password=False)), database.version()
+    if database.engine.dialect.name == "postgresql":
+        assert before is None
+        return
+    with database.read(project) as scope:
+        projects.organization(scope)
+    assert database.version() == before is not None
+    for writer in (database, other):
+        with writer.scope(project) as scope:
+            projects.rename(scope, "Another name", actor="test")
+        assert database.version() != before
+        before = database.version()
+    other.close()
+
+
+def test_json_is_read_as_it_was_written(database: Database, project: str):
+    detail = {"lone surrogate": "\ud800", "large": 2**70, "nested": [{"a": None}, 1.5, "\u00e9"]}
+    with database.scope(project) as scope:
+        audit.record(scope, "test", "subject", actor="test", detail=detail)
+    with database.read(project) as scope:
+        assert audit.page(scope, subject="subject").data[0].detail == detail

@@ -202,6 +202,7 @@ MISSING: dict[str, tuple[type[Exception], Callable[[Scope, Theirs], object]]] = 
     ),
     "eval_items.get": (NotFound, lambda scope, theirs: eval_items.get(scope, theirs.run.id, "outputitem_x")),
     "files.delete": (NotFound, lambda scope, theirs: files.delete(scope, theirs.file)),
+    "jobs.require": (NotFound, lambda scope, theirs: jobs.require(scope, theirs.job)),
     "jobs.get": (NotFound, lambda scope, theirs: jobs.get(scope, theirs.job)),
     "jobs.change": (NotFound, lambda scope, theirs: jobs.change(scope, theirs.job, {"seed": 2}, fence=1)),
     "moves.move": (NotFound, lambda s, theirs: moves.move(s, theirs.job, "cancelled", fence=None, event="e")),

@@ -11,6 +11,7 @@ from afina.api.auth import Admin
 from afina.api.body import Body, json_body
 from afina.api.queries import After, Limit
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.errors import InvalidRequest
 from afina.schemas.admin import (
     AccountKey,
@@ -25,7 +26,7 @@ from afina.store.keys import Key
 from afina.store.scope import Scope
 from afina.store.service_accounts import ServiceAccount
 
-router = APIRouter(prefix="/organization/projects/{project_id}/service_accounts")
+router = APIRouter(prefix="/organization/projects/{project_id}/service_accounts", route_class=ThreadedRoute)
 
 
 @router.post("")

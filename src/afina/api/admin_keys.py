@@ -13,13 +13,14 @@ from afina.api.auth import Admin, Caller
 from afina.api.body import Body, json_body
 from afina.api.queries import After, Limit, Order
 from afina.api.rooms import InRooms, Rooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.admin import AdminKey, CreateAdminKey, NewAdminKey
 from afina.schemas.record import Deleted, Page
 from afina.store import clock, keys, projects
 from afina.store.keys import Key
 from afina.store.scope import Scope
 
-router = APIRouter(prefix="/organization/admin_api_keys")
+router = APIRouter(prefix="/organization/admin_api_keys", route_class=ThreadedRoute)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from afina.api.auth import Admin, Caller
 from afina.api.body import Body, json_body
 from afina.api.queries import After, Limit
 from afina.api.rooms import InRooms, Rooms
+from afina.api.routes import ThreadedRoute
 from afina.errors import InvalidRequest, NotFound
 from afina.schemas.admin import (
     CreateProject,
@@ -27,7 +28,7 @@ from afina.store.keys import Key
 from afina.store.projects import Project
 from afina.store.scope import Scope, System
 
-router = APIRouter(prefix="/organization/projects")
+router = APIRouter(prefix="/organization/projects", route_class=ThreadedRoute)
 
 
 @contextmanager

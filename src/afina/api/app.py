@@ -41,6 +41,7 @@ from afina.api import (
     usage,
     webhooks,
 )
+from afina.api.callers import Callers
 from afina.api.rooms import Rooms
 from afina.blobs import Blobs
 from afina.graders.sandbox import Sandbox, missing
@@ -60,7 +61,9 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         database, blobs = Database(settings.database), Blobs(settings.data / "blobs")
         router = Router(database, blobs, settings)
-        app.state.rooms = Rooms(settings, database, blobs, router, Sandbox(), CapacityLimiter(JOINS))
+        app.state.rooms = Rooms(
+            settings, database, Callers(database), blobs, router, Sandbox(), CapacityLimiter(JOINS)
+        )
         if reason := await asyncio.to_thread(missing):
             log.warning("python graders are not available reason=%s", reason)
         yield

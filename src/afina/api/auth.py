@@ -1,34 +1,19 @@
 """Who is asking: a bearer key, looked up by its hash, and what its role may do."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from afina.api.rooms import InRooms, Rooms
-from afina.errors import AuthenticationError, InvalidRequest, NotFound, PermissionDenied
+from afina.api.callers import Caller
+from afina.api.rooms import InRooms
+from afina.errors import AuthenticationError, InvalidRequest, PermissionDenied
 from afina.serving.meter import Payer, payer
-from afina.store import clock, keys, projects
-from afina.store.keys import Key, Role
+from afina.store import projects
+from afina.store.keys import Role
 
 NO_KEY = "You didn't provide an API key. Provide it in an Authorization header using Bearer auth."
-WRONG_KEY = (
-    "Incorrect API key provided. Create one with `afina keys create`, or ask the owner of the project."
-)
-LONGEST_KEY = 512
 RANK: dict[Role, int] = {"viewer": 0, "member": 1, "owner": 2, "admin": 3}
-
-
-@dataclass(frozen=True)
-class Caller:
-    """A valid key and the project it belongs to."""
-
-    key_id: str
-    role: Role
-    project_id: str
-    organization_id: str
-    organization: str
 
 
 def token(request: Request) -> str:
@@ -42,39 +27,11 @@ def token(request: Request) -> str:
     return value.strip()
 
 
-def identify(request: Request, rooms: InRooms) -> Caller:
+async def identify(request: Request, rooms: InRooms) -> Caller:
     """The caller, from the request's key; 401 where there is none that is valid."""
-    caller = caller_of(rooms, valid_key(rooms, token(request)))
+    caller = await rooms.callers.of(token(request))
     request.state.organization = caller.organization
     return caller
-
-
-def valid_key(rooms: Rooms, secret: str) -> Key:
-    """The key of a token that is neither revoked nor over."""
-    if len(secret) > LONGEST_KEY:
-        raise wrong_key()
-    with rooms.database.system(read=True) as system:
-        key = keys.find(system, secret)
-        if key is None or key.revoked_at is not None:
-            raise wrong_key()
-        if key.is_expired(clock.seconds(system)):
-            raise AuthenticationError("This API key has expired.", code="expired_api_key")
-    return key
-
-
-def caller_of(rooms: Rooms, key: Key) -> Caller:
-    """The key with its project; the keys of an archived project are as good as revoked."""
-    try:
-        with rooms.database.read(key.project_id) as scope:
-            organization = projects.organization(scope)
-    except NotFound:
-        raise wrong_key() from None
-    return Caller(key.id, key.role, key.project_id, organization.id, organization.slug)
-
-
-def wrong_key() -> AuthenticationError:
-    """The same words for a key that never was and one that is no more."""
-    return AuthenticationError(WRONG_KEY, code="invalid_api_key")
 
 
 def at_least(role: Role) -> Callable[[Caller], Awaitable[Caller]]:

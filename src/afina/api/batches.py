@@ -11,12 +11,13 @@ from afina.api.auth import Member, Viewer
 from afina.api.body import Body, json_body
 from afina.api.queries import After, Limit
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.batches import WINDOW_SECONDS, Batch, CreateBatch
 from afina.schemas.record import Page
 from afina.store import batches, clock
 from afina.store.scope import Scope
 
-router = APIRouter(prefix="/batches")
+router = APIRouter(prefix="/batches", route_class=ThreadedRoute)
 
 
 @router.post("")

@@ -10,12 +10,13 @@ from afina.api.attempts import REPLAYED, Again
 from afina.api.auth import Member
 from afina.api.body import Body, json_body
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.api.streams import streamed, while_there
 from afina.schemas.chat import CreateChatCompletion
 from afina.serving.names import Target
 from afina.serving.stored_chats import keep, keeping, kept_before
 
-router = APIRouter(prefix="/chat/completions")
+router = APIRouter(prefix="/chat/completions", route_class=ThreadedRoute)
 
 
 @router.post("", response_model=None)

@@ -10,9 +10,11 @@ from fastapi import APIRouter, Depends, Response
 from afina import ids
 from afina.api import attempts
 from afina.api.attempts import Again
-from afina.api.auth import Caller, Member
+from afina.api.auth import Member
 from afina.api.body import Body, json_body
+from afina.api.callers import Caller
 from afina.api.rooms import InRooms, Rooms
+from afina.api.routes import ThreadedRoute
 from afina.api.upload_form import NewFile, basename
 from afina.blobs import Written
 from afina.data import chat_format
@@ -23,7 +25,7 @@ from afina.store import chats, clock, files, idempotency
 from afina.store.idempotency import Made
 from afina.store.scope import Scope
 
-router = APIRouter(prefix="/afina/chat_exports")
+router = APIRouter(prefix="/afina/chat_exports", route_class=ThreadedRoute)
 
 AT_ONCE = 100
 ANSWERED = {"content", "refusal", "tool_calls", "function_call"}

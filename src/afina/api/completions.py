@@ -10,11 +10,12 @@ from afina.api.auth import Member
 from afina.api.body import Body, json_body
 from afina.api.chat import warning
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.api.streams import streamed, while_there
 from afina.schemas.text_completions import CreateCompletion
 from afina.serving.texts import WITHOUT_SUFFIX
 
-router = APIRouter(prefix="/completions")
+router = APIRouter(prefix="/completions", route_class=ThreadedRoute)
 
 
 @router.post("", response_model=None)

@@ -13,13 +13,14 @@ from afina.api.body import Body, json_body
 from afina.api.item_pages import item_page
 from afina.api.queries import WhichItems
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.conversations import Conversation, CreateConversation, UpdateConversation
 from afina.schemas.record import Deleted
 from afina.serving.response_messages import items_of
 from afina.store import clock, conversations
 from afina.store.scope import Scope
 
-router = APIRouter(prefix="/conversations")
+router = APIRouter(prefix="/conversations", route_class=ThreadedRoute)
 
 
 @router.post("")

@@ -12,12 +12,13 @@ from fastapi import APIRouter
 from afina.api.auth import Admin
 from afina.api.buckets import MEASURED, WIDTHS, InLists, Time, allowed, ask, at_most, paged, stretch
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.prices import Price
 from afina.schemas.usage import Amount, BucketPage, CostsResult
 from afina.store import prices
 from afina.store.usage import Question, Sum
 
-router = APIRouter(prefix="/organization/costs")
+router = APIRouter(prefix="/organization/costs", route_class=ThreadedRoute)
 
 LIMITS = (7, 180)
 

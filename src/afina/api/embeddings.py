@@ -7,10 +7,11 @@ from fastapi import APIRouter, Depends, Request
 from afina.api.auth import Member
 from afina.api.body import Body, json_body
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.embeddings import CreateEmbeddings, EmbeddingList
 from afina.serving import embeddings
 
-router = APIRouter(prefix="/embeddings")
+router = APIRouter(prefix="/embeddings", route_class=ThreadedRoute)
 
 
 @router.post("")

@@ -15,6 +15,7 @@ from afina.api.auth import Member
 from afina.api.body import Body, json_body
 from afina.api.new_job import find_model, new_job
 from afina.api.rooms import InRooms, Rooms
+from afina.api.routes import ThreadedRoute
 from afina.blobs import room
 from afina.data.report import FileKind
 from afina.data.tokens import TokenStats
@@ -30,7 +31,7 @@ from afina.training import datasets, plan
 from afina.training.bases import Base
 from afina.training.datasets import Source
 
-router = APIRouter(prefix="/afina/estimates")
+router = APIRouter(prefix="/afina/estimates", route_class=ThreadedRoute)
 
 AT_ONCE = CapacityLimiter(2)  # rendering takes minutes for large files, and other requests need threads too
 

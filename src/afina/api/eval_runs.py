@@ -7,11 +7,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from afina import ids
 from afina.api import attempts
 from afina.api.attempts import Again
-from afina.api.auth import Caller, Member, Viewer
+from afina.api.auth import Member, Viewer
 from afina.api.body import Body, json_body
+from afina.api.callers import Caller
 from afina.api.evals import UNNAMED
 from afina.api.queries import After, Order, limited
 from afina.api.rooms import InRooms, Rooms
+from afina.api.routes import ThreadedRoute
 from afina.errors import InvalidRequest, clipped
 from afina.evals.data_sources import check_source
 from afina.schemas.eval_runs import (
@@ -29,7 +31,7 @@ from afina.schemas.record import Page
 from afina.store import clock, eval_items, eval_runs, evals, files
 from afina.store.scope import Scope
 
-router = APIRouter(prefix="/evals/{eval_id}/runs")
+router = APIRouter(prefix="/evals/{eval_id}/runs", route_class=ThreadedRoute)
 
 
 def with_report(run: EvalRun, request: Request) -> EvalRun:

@@ -7,18 +7,20 @@ from fastapi import APIRouter, Depends, Query, Response
 from afina import ids
 from afina.api import attempts
 from afina.api.attempts import Again
-from afina.api.auth import Caller, Member, Viewer
+from afina.api.auth import Member, Viewer
 from afina.api.body import Body, json_body
+from afina.api.callers import Caller
 from afina.api.graders import admit
 from afina.api.queries import After, Order, limited
 from afina.api.rooms import InRooms, Rooms
+from afina.api.routes import ThreadedRoute
 from afina.evals.item_schema import refuse_unreadable
 from afina.schemas.evals import CreateEval, CustomItems, Eval, EvalDeleted, UpdateEval, source_of
 from afina.schemas.record import Page
 from afina.store import clock, evals
 from afina.store.scope import Scope
 
-router = APIRouter(prefix="/evals")
+router = APIRouter(prefix="/evals", route_class=ThreadedRoute)
 
 UNNAMED = "Untitled"
 

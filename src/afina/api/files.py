@@ -17,6 +17,7 @@ from afina.api.form_body import received
 from afina.api.multipart import Expected
 from afina.api.queries import After, Order, limited
 from afina.api.rooms import InRooms, Rooms
+from afina.api.routes import ThreadedRoute
 from afina.api.upload_form import NewFile, read_upload
 from afina.blobs import Written
 from afina.errors import InvalidRequest
@@ -25,7 +26,7 @@ from afina.schemas.record import Page
 from afina.store import clock, files
 from afina.store.scope import Scope
 
-router = APIRouter(prefix="/files")
+router = APIRouter(prefix="/files", route_class=ThreadedRoute)
 
 
 @router.post("")

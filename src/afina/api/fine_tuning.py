@@ -7,12 +7,14 @@ from fastapi import APIRouter, Depends, Response
 
 from afina.api import attempts
 from afina.api.attempts import Again
-from afina.api.auth import Caller, Member, Viewer
+from afina.api.auth import Member, Viewer
 from afina.api.body import Body, json_body
+from afina.api.callers import Caller
 from afina.api.new_job import find_model, new_job, warnings
 from afina.api.queries import After, Limit, WithMetadata, limited
 from afina.api.reinforcement import admit
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.errors import InvalidRequest
 from afina.schemas.fine_tuning import CreateJob, FineTuningJob, JobCheckpoint, JobEvent
 from afina.schemas.record import Page
@@ -20,7 +22,7 @@ from afina.store import checkpoints, events, jobs, moves, work
 from afina.store.events import NewEvent
 from afina.store.scope import Scope
 
-router = APIRouter(prefix="/fine_tuning/jobs")
+router = APIRouter(prefix="/fine_tuning/jobs", route_class=ThreadedRoute)
 
 ENDS = {"succeeded": "completed", "failed": "failed", "cancelled": "been cancelled"}
 

@@ -5,9 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
-from afina.api.auth import Caller, Member
+from afina.api.auth import Member
 from afina.api.body import Body, json_body
+from afina.api.callers import Caller
 from afina.api.rooms import InRooms, Rooms
+from afina.api.routes import ThreadedRoute
 from afina.api.streams import while_there
 from afina.graders.check import check, parts
 from afina.graders.grade import Means, grade, reply, require, sample_of
@@ -22,7 +24,7 @@ from afina.schemas.graders import (
 )
 from afina.serving.judging import asking, embedding
 
-router = APIRouter(prefix="/fine_tuning/alpha/graders")
+router = APIRouter(prefix="/fine_tuning/alpha/graders", route_class=ThreadedRoute)
 
 
 @router.post("/run")

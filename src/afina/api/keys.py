@@ -10,12 +10,13 @@ from afina.api.auth import Owner
 from afina.api.body import Body, json_body
 from afina.api.queries import After, Limit
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.keys import CreateKey
 from afina.schemas.record import Deleted, Page
 from afina.store import clock, keys
 from afina.store.keys import Key
 
-router = APIRouter(prefix="/afina/keys")
+router = APIRouter(prefix="/afina/keys", route_class=ThreadedRoute)
 
 
 class NewKey(Key):

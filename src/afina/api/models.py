@@ -4,11 +4,12 @@ from fastapi import APIRouter, BackgroundTasks
 
 from afina.api.auth import Owner, Viewer
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.models import Model
 from afina.schemas.record import Deleted, Page
 from afina.store import models
 
-router = APIRouter(prefix="/models")
+router = APIRouter(prefix="/models", route_class=ThreadedRoute)
 
 
 @router.get("")

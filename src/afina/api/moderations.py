@@ -7,10 +7,11 @@ from fastapi import APIRouter, Depends
 from afina.api.auth import Member
 from afina.api.body import Body, json_body
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.moderations import CreateModeration, ModerationList
 from afina.serving import moderations
 
-router = APIRouter(prefix="/moderations")
+router = APIRouter(prefix="/moderations", route_class=ThreadedRoute)
 
 
 @router.post("")

@@ -7,11 +7,12 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 import afina
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.errors import Unavailable
 from afina.graders import sandbox
 from afina.store import hosts, projects
 
-router = APIRouter()
+router = APIRouter(route_class=ThreadedRoute)
 
 FRONT = """<!doctype html>
 <html lang="en">

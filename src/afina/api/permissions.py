@@ -8,11 +8,12 @@ from afina.api.auth import Owner, Viewer
 from afina.api.body import Body, json_body
 from afina.api.queries import After, limited
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.fine_tuning import CheckpointPermission, CreatePermissions
 from afina.schemas.record import Deleted, Page
 from afina.store import permissions
 
-router = APIRouter(prefix="/fine_tuning/checkpoints/{model:path}/permissions")
+router = APIRouter(prefix="/fine_tuning/checkpoints/{model:path}/permissions", route_class=ThreadedRoute)
 
 
 @router.post("")

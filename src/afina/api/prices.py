@@ -7,11 +7,12 @@ from fastapi import APIRouter, Depends
 from afina.api.auth import Admin
 from afina.api.body import Body, json_body
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.prices import Price, SetPrice
 from afina.schemas.record import Deleted, Page
 from afina.store import prices
 
-router = APIRouter(prefix="/afina/prices")
+router = APIRouter(prefix="/afina/prices", route_class=ThreadedRoute)
 
 
 @router.post("")

@@ -1,6 +1,6 @@
 """What can be told of a reinforcement job before its files are read: whether its grader and its form fit."""
 
-from afina.api.auth import Caller
+from afina.api.callers import Caller
 from afina.api.rooms import Rooms
 from afina.errors import InvalidRequest
 from afina.graders.check import check, parts

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from fastapi.concurrency import run_in_threadpool
 
-from afina.api.auth import Caller
+from afina.api.callers import Caller
 from afina.api.rooms import Rooms
 from afina.schemas.response_replies import FINAL, ResponseEvent, StoredResponse
 from afina.serving.response_events import replay

@@ -11,13 +11,15 @@ from fastapi.responses import JSONResponse
 
 from afina.api import attempts
 from afina.api.attempts import Again
-from afina.api.auth import Caller, Member, Viewer
+from afina.api.auth import Member, Viewer
 from afina.api.body import Body, json_body
+from afina.api.callers import Caller
 from afina.api.chat import warning
 from afina.api.item_pages import item_page
 from afina.api.queries import WhichItems
 from afina.api.response_streams import follow, server_sent
 from afina.api.rooms import InRooms, Rooms
+from afina.api.routes import ThreadedRoute
 from afina.api.streams import event_stream, first_of, while_there
 from afina.schemas.record import Deleted
 from afina.schemas.response_replies import (
@@ -34,7 +36,7 @@ from afina.store import idempotency, work
 from afina.store import responses as rows
 from afina.store.idempotency import Attempt
 
-router = APIRouter(prefix="/responses")
+router = APIRouter(prefix="/responses", route_class=ThreadedRoute)
 
 
 @router.post("", response_model=None)

@@ -6,6 +6,7 @@ from typing import Annotated
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from afina.api.callers import Callers
 from afina.blobs import Blobs
 from afina.graders.sandbox import Sandbox
 from afina.serving.router import Router
@@ -19,6 +20,7 @@ class Rooms:
 
     settings: Settings
     database: Database
+    callers: Callers
     blobs: Blobs
     router: Router
     sandbox: Sandbox

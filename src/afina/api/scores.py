@@ -10,10 +10,11 @@ from afina.api.auth import Member
 from afina.api.body import Body, json_body
 from afina.api.chat import warning
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.api.streams import while_there
 from afina.schemas.scores import CreateScores
 
-router = APIRouter(prefix="/afina/scores")
+router = APIRouter(prefix="/afina/scores", route_class=ThreadedRoute)
 
 
 @router.post("", response_model=None)

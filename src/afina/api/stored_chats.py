@@ -9,11 +9,12 @@ from afina.api.body import Body, json_body
 from afina.api.item_pages import cut
 from afina.api.queries import After, ItemQuery, Limit, Order, WithMetadata
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.record import Deleted, Page
 from afina.schemas.stored_chats import StoredChat, StoredMessage, UpdateChat
 from afina.store import chats
 
-router = APIRouter(prefix="/chat/completions")
+router = APIRouter(prefix="/chat/completions", route_class=ThreadedRoute)
 
 
 @router.get("")

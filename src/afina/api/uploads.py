@@ -13,11 +13,13 @@ from fastapi.concurrency import run_in_threadpool
 from afina import ids
 from afina.api import attempts
 from afina.api.attempts import Again
-from afina.api.auth import Caller, Member
+from afina.api.auth import Member
 from afina.api.body import Body, json_body
+from afina.api.callers import Caller
 from afina.api.form_body import received
 from afina.api.multipart import HEAD, MEBIBYTE, Expected
 from afina.api.rooms import InRooms, Rooms
+from afina.api.routes import ThreadedRoute
 from afina.api.upload_form import (
     NewFile,
     basename,
@@ -33,7 +35,7 @@ from afina.schemas.uploads import CompleteUpload, CreateUpload, Upload, UploadPa
 from afina.store import clock, uploads
 from afina.store.scope import Scope
 
-router = APIRouter(prefix="/uploads")
+router = APIRouter(prefix="/uploads", route_class=ThreadedRoute)
 
 MAX_BYTES = 8 * 1024 * MEBIBYTE
 PART = Expected("data", 64 * MEBIBYTE)

@@ -7,10 +7,11 @@ from fastapi import APIRouter
 from afina.api.auth import Admin
 from afina.api.buckets import MEASURED, WIDTHS, InLists, Time, allowed, ask, at_most, paged, stretch
 from afina.api.rooms import InRooms
+from afina.api.routes import ThreadedRoute
 from afina.schemas.usage import BucketPage, CompletionsResult, EmbeddingsResult, ModerationsResult
 from afina.store.usage import Question, Sum
 
-router = APIRouter(prefix="/organization/usage")
+router = APIRouter(prefix="/organization/usage", route_class=ThreadedRoute)
 
 LIMITS = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
 Service = Literal[

@@ -9,10 +9,12 @@ from fastapi.concurrency import run_in_threadpool
 from afina import deliveries, ids
 from afina.api import attempts
 from afina.api.attempts import Again
-from afina.api.auth import Caller, Owner, Viewer
+from afina.api.auth import Owner, Viewer
 from afina.api.body import Body, json_body
+from afina.api.callers import Caller
 from afina.api.queries import After, Limit
 from afina.api.rooms import InRooms, Rooms
+from afina.api.routes import ThreadedRoute
 from afina.deliveries import Policy, Undelivered
 from afina.errors import InvalidRequest
 from afina.schemas.record import Deleted, Page
@@ -32,7 +34,7 @@ from afina.schemas.webhooks import (
 from afina.store import webhooks
 from afina.store.scope import Scope
 
-router = APIRouter()
+router = APIRouter(route_class=ThreadedRoute)
 
 
 def policy(rooms: InRooms) -> Policy:

@@ -46,7 +46,7 @@ def page(
     scope: Scope, job_id: str, *, after: str | None = None, limit: int = 10, ascending: bool = False
 ) -> Page[JobCheckpoint]:
     """A job's checkpoints, newest first."""
-    jobs.get(scope, job_id)
+    jobs.require(scope, job_id)
     table = job_checkpoints
     mine = (table.c.project_id == scope.project_id) & (table.c.fine_tuning_job_id == job_id)
     return page_of(scope, table, JobCheckpoint, mine=mine, after=after, limit=limit, ascending=ascending)

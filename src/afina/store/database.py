@@ -1,12 +1,14 @@
 """The database: SQLite in a file, or PostgreSQL by URL; it hands out transactions."""
 
+import json
 import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, select
+from pydantic_core import from_json
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -18,6 +20,9 @@ from afina.store.tables import projects
 
 WAIT_SECONDS = 5.0  # for a lock; then the caller hears "busy, try again"
 WAL_IS_SAFE = (3, 51, 3)  # earlier versions can corrupt a database when the write-ahead log is reset
+IN_USE = select(projects.c.organization_id).where(
+    projects.c.id == bindparam("project"), projects.c.archived_at.is_(None)
+)
 
 
 class Database:
@@ -31,6 +36,7 @@ class Database:
         self.engine = connect(url)
         # Writers of one process queue here and are woken; SQLite's own waiting guesses when to look again.
         self.turn = threading.Lock() if self.engine.dialect.name == "sqlite" else None
+        self.watch = watch(self.engine) if self.turn else None
 
     def upgrade(self) -> None:
         """Bring the tables to this version's shape, in one transaction; a newer shape is refused."""
@@ -80,17 +86,29 @@ class Database:
         finally:
             self.turn.release()
 
+    def version(self) -> int | None:
+        """A number that changes with every commit, whoever makes it; None where it cannot be told at once.
+
+        It is told in microseconds, without waiting for anybody; only SQLite can.
+        """
+        if self.watch is None:
+            return None
+        try:
+            (number,) = self.watch.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:  # somebody is just committing, or this has been closed
+            return None
+        return number
+
     def close(self) -> None:
         """Give the connections back; a later transaction opens new ones."""
         self.engine.dispose()
+        if self.watch is not None:
+            self.watch.close()
 
 
 def enter(connection: Connection, project_id: str) -> Scope:
     """The scope of a project that is in use."""
-    query = select(projects.c.organization_id).where(
-        projects.c.id == project_id, projects.c.archived_at.is_(None)
-    )
-    organization_id = connection.execute(query).scalar_one_or_none()
+    organization_id = connection.execute(IN_USE, {"project": project_id}).scalar_one_or_none()
     if organization_id is None:
         raise NoSuchProject(f"No such project: {clipped(project_id)}")
     return Scope(connection, project_id, organization_id)
@@ -110,6 +128,7 @@ def connect(url: str) -> Engine:
         pool_timeout=WAIT_SECONDS,
         pool_pre_ping=True,
         connect_args={"options": options},
+        json_deserializer=read_json,
     )
 
 
@@ -118,11 +137,31 @@ def connect_sqlite(file: Path) -> Engine:
     file.parent.mkdir(parents=True, exist_ok=True)
     refuse_network_filesystem(file.parent)
     engine = create_engine(
-        f"sqlite:///{file.absolute()}", pool_size=10, max_overflow=30, pool_timeout=WAIT_SECONDS
+        f"sqlite:///{file.absolute()}",
+        pool_size=40,  # as many as threads: one beyond it would be opened and closed for every transaction
+        max_overflow=0,
+        pool_use_lifo=True,  # the last one used has its pages and statements at hand
+        pool_timeout=WAIT_SECONDS,
+        json_deserializer=read_json,
     )
     event.listen(engine, "connect", prepare_sqlite)
     event.listen(engine, "begin", begin_sqlite)
     return engine
+
+
+def read_json(text: str) -> object:
+    """What a column of JSON holds; pydantic's reader is the quick one, Python's knows lone surrogates too."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
+
+
+def watch(engine: Engine) -> sqlite3.Connection:
+    """A connection that only looks whether others have committed, and waits for none of them."""
+    return sqlite3.connect(
+        engine.url.database or "", timeout=0, isolation_level=None, check_same_thread=False
+    )
 
 
 def prepare_sqlite(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
@@ -141,5 +180,10 @@ def prepare_sqlite(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -
 def begin_sqlite(connection: Connection) -> None:
     """A writer takes the lock at once: a reader that became a writer half way could deadlock."""
     write = connection.get_execution_options().get("afina_write", True)
-    connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if write else 'ON'}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.execute(f"PRAGMA query_only = {'OFF' if write else 'ON'}")
+    if write:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        driver.execute("BEGIN")  # it takes no lock yet, so that there is no failure to translate

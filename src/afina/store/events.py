@@ -101,6 +101,6 @@ def page(
     scope: Scope, job_id: str, *, after: str | None = None, limit: int = 20, ascending: bool = False
 ) -> Page[JobEvent]:
     """A job's events, newest first."""
-    jobs.get(scope, job_id)
+    jobs.require(scope, job_id)
     mine = (job_events.c.project_id == scope.project_id) & (job_events.c.job_id == job_id)
     return page_of(scope, job_events, JobEvent, mine=mine, after=after, limit=limit, ascending=ascending)

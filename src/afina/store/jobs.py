@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, TypedDict, get_args
 
-from sqlalchemy import and_, or_, select, true, update
+from sqlalchemy import and_, bindparam, or_, select, true, update
 from sqlalchemy import insert as insert_into
 
 from afina.errors import InvalidRequest, NotFound, clipped
@@ -24,6 +24,9 @@ from afina.store.scope import Scope, System
 from afina.store.tables import files, jobs
 
 UNFINISHED = sorted(set(get_args(JobStatus)) - FINAL)
+ONE = select(jobs).where(jobs.c.project_id == bindparam("project"), jobs.c.id == bindparam("job"))
+HELD = ONE.with_for_update()
+IS_THERE = ONE.with_only_columns(jobs.c.id)
 
 
 class JobChanges(TypedDict, total=False):
@@ -61,13 +64,24 @@ def hold_files(scope: Scope, job: FineTuningJob) -> None:
 
 def get(scope: Scope, job_id: str, *, hold: bool = False) -> FineTuningJob:
     """One job of this project; `hold` keeps others from changing it until the transaction ends."""
-    query = select(jobs).where(jobs.c.project_id == scope.project_id, jobs.c.id == job_id)
-    row = scope.connection.execute(query.with_for_update() if hold else query).one_or_none()
+    mine = {"project": scope.project_id, "job": job_id}
+    row = scope.connection.execute(HELD if hold else ONE, mine).one_or_none()
     if row is None:
-        raise NotFound(
-            f"Could not find fine tune: {clipped(job_id)}", param="fine_tune_id", code="fine_tune_not_found"
-        )
+        raise unknown(job_id)
     return from_row(FineTuningJob, row)
+
+
+def require(scope: Scope, job_id: str) -> None:
+    """Refuse what is not a job of this project."""
+    mine = {"project": scope.project_id, "job": job_id}
+    if scope.connection.execute(IS_THERE, mine).first() is None:
+        raise unknown(job_id)
+
+
+def unknown(job_id: str) -> NotFound:
+    """Not there, or another project's."""
+    message = f"Could not find fine tune: {clipped(job_id)}"
+    return NotFound(message, param="fine_tune_id", code="fine_tune_not_found")
 
 
 def page(

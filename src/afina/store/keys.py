@@ -2,19 +2,21 @@
 
 import hashlib
 import hmac
+from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, select, update
 from sqlalchemy import insert as insert_into
 
 from afina import ids
 from afina.errors import InvalidRequest, NotFound, clipped
 from afina.schemas.record import Page, Record, internal
 from afina.store import audit, clock
+from afina.store.clock import Now
 from afina.store.pages import page as page_of
 from afina.store.rows import from_row, to_row
 from afina.store.scope import Scope, System
-from afina.store.tables import keys, projects
+from afina.store.tables import keys, organizations, projects
 
 Role = Literal["admin", "owner", "member", "viewer"]  # an admin acts for the whole organisation
 LONG = 40  # characters of a secret, four of which tell nothing about the others
@@ -43,6 +45,31 @@ class Key(Record):
     def is_expired(self, now: int) -> bool:
         """Whether its time is over; `now` by the database's clock."""
         return self.expires_at is not None and self.expires_at <= now
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A key with whose it is, as of a moment of the database's clock."""
+
+    key: Key
+    organization_id: str
+    organization: str  # its slug
+    archived: bool
+    now: int
+
+
+HOLDER = (
+    select(
+        keys,
+        projects.c.organization_id,
+        projects.c.archived_at,
+        organizations.c.slug.label("organization"),
+        Now().label("now"),
+    )
+    .join(projects, projects.c.id == keys.c.project_id)
+    .join(organizations, organizations.c.id == projects.c.organization_id)
+    .where(keys.c.sha256 == bindparam("wanted"))
+)
 
 
 def digest(secret: str) -> str:
@@ -79,11 +106,18 @@ def insert(
 
 def find(system: System, secret: str) -> Key | None:
     """The key with this token, revoked and expired ones too: the caller says which of them is refused how."""
+    held = holder(system, secret)
+    return None if held is None else held.key
+
+
+def holder(system: System, secret: str) -> Holder | None:
+    """As `find`, with whose the key is: every request asks this, so it is one statement."""
     wanted = digest(secret)
-    row = system.connection.execute(select(keys).where(keys.c.sha256 == wanted)).one_or_none()
+    row = system.connection.execute(HOLDER, {"wanted": wanted}).one_or_none()
     if row is None or not hmac.compare_digest(row.sha256, wanted):
         return None
-    return from_row(Key, row)
+    archived = row.archived_at is not None
+    return Holder(from_row(Key, row), row.organization_id, row.organization, archived, int(row.now))
 
 
 def get(scope: Scope, key_id: str, *, admin: bool = False) -> Key:

@@ -6,7 +6,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, Table, and_, or_, select
 
 from afina.schemas.record import Page, Record
-from afina.store.rows import from_row
+from afina.store.rows import from_rows
 from afina.store.scope import Transaction
 
 Kind = TypeVar("Kind", bound=Record)
@@ -41,7 +41,7 @@ def page(
         ]
         query = query.where(behind(order, last, ascending=ascending))
     rows = transaction.connection.execute(query.limit(limit + 1)).all()
-    found = [from_row(kind, row) for row in rows[:limit]]
+    found = from_rows(kind, rows[:limit])
     ids = [str(row.id) for row in rows[:limit]]
     return Page[kind](
         data=found,

@@ -1,6 +1,7 @@
 """A record as a row, a row as a record: columns and fields have the same names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TypeVar
 
 from pydantic_core import to_jsonable_python
@@ -30,8 +31,23 @@ def columns(table: Table, fields: Mapping[str, object]) -> dict[str, object]:
 
 def from_row(kind: type[Kind], row: Row[*tuple[object, ...]]) -> Kind:
     """The record in a row; columns that the record does not have (such as `seq`) stay behind."""
-    named = row._mapping  # pyright: ignore[reportPrivateUsage] -- public, and underscored to keep column names free
-    return kind.model_validate({name: value for name, value in named.items() if name in kind.model_fields})
+    return from_rows(kind, [row])[0]
+
+
+def from_rows(kind: type[Kind], rows: Sequence[Row[*tuple[object, ...]]]) -> list[Kind]:
+    """The records in the rows of one query."""
+    if not rows:
+        return []
+    names = rows[0]._fields  # pyright: ignore[reportPrivateUsage] -- public, and underscored to keep column names free
+    known = fields_of(kind)
+    places = [(place, name) for place, name in enumerate(names) if name in known]
+    return [kind.model_validate({name: row[place] for place, name in places}) for row in rows]
+
+
+@cache
+def fields_of(kind: type[Record]) -> frozenset[str]:
+    """The names of a record's fields; pydantic looks them up anew whenever it is asked."""
+    return frozenset(kind.model_fields)
 
 
 def named(owner: ColumnElement[str], name: str) -> ColumnElement[bool]:
