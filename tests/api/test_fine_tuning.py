@@ -84,82 +84,6 @@ def test_the_method_comes_before_the_deprecated_numbers(create: Callable[..., di
 @pytest.mark.parametrize(
     ("fields", "param", "code", "words"),
     [
-        ({"model": "nobody"}, "model", "model_not_found", "`nobody` does not exist"),
-        ({"model": "../../etc"}, "model", "model_not_found", ""),
-        ({"model": "http://host/model"}, "model", "model_not_found", ""),
-        ({"model": "org/repo"}, "model", "model_not_found", ""),
-        ({"model": ""}, "model", "invalid_value", "at least 1 character"),
-        ({"model": 5}, "model", "invalid_type", "expected a string"),
-        ({"training_file": "file-nothere"}, "training_file", None, "No such File object: file-nothere"),
-        ({"training_file": None}, "training_file", "invalid_type", "expected a string"),
-        ({"validation_file": "file-nothere"}, "validation_file", None, "No such File object"),
-        *(
-            (
-                {"hyperparameters": {"n_epochs": bad}},
-                "hyperparameters.n_epochs",
-                "invalid_value",
-                "1-50 or 'auto'",
-            )
-            for bad in (0, -1, 51, 1.5, "3", True, None)
-        ),
-        *(
-            (
-                {
-                    "method": {
-                        "type": "supervised",
-                        "supervised": {"hyperparameters": {"learning_rate_multiplier": bad}},
-                    }
-                },
-                "method.supervised.hyperparameters.learning_rate_multiplier",
-                "invalid_value",
-                "> 0",
-            )
-            for bad in (0, -1, 1e308, "fast")
-        ),
-        (
-            {"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 3}}}},
-            "method.dpo.hyperparameters.beta",
-            "invalid_value",
-            "<= 2",
-        ),
-        ({"method": {"type": "reinforcement"}}, "method.reinforcement", "missing_required_parameter", ""),
-        ({"method": {"type": "magic"}}, "method.type", "invalid_value", "'supervised'"),
-        ({"method": {}}, "method.type", "missing_required_parameter", ""),
-        ({"method": {"type": "supervised", "x": 1}}, "method.x", "unknown_parameter", ""),
-        *(({"seed": bad}, "seed", None, "") for bad in (-1, 2147483648, 1.0, "7", True)),
-        *(
-            ({"suffix": bad}, "suffix", "invalid_value", "letters, digits, - and _")
-            for bad in (":", "/", "..", "a\n", "$(id)", "{{7*7}}", "<script>", "\U0001f600", "", "a" * 65)
-        ),
-        ({"metadata": {str(i): "" for i in range(17)}}, "metadata", "invalid_value", "16 pairs"),
-        ({"metadata": {"k" * 65: "v"}}, "metadata", "invalid_value", "64 characters"),
-        ({"metadata": {"k": "v" * 513}}, "metadata", "invalid_value", "512 characters"),
-        ({"metadata": {"__proto__": "v"}}, "metadata", "invalid_value", ""),
-        ({"metadata": {"k": 1}}, "metadata.k", "invalid_type", "a string"),
-        (
-            {"integrations": [{"type": "mlflow", "wandb": {"project": "p"}}]},
-            "integrations[0].type",
-            None,
-            "'wandb'",
-        ),
-        (
-            {"integrations": [{"type": "wandb", "wandb": {}}]},
-            "integrations[0].wandb.project",
-            None,
-            "Missing",
-        ),
-        (
-            {"integrations": [{"type": "wandb", "wandb": {"project": "p", "entity": "a/b"}}]},
-            "integrations[0].wandb.entity",
-            "invalid_value",
-            "",
-        ),
-        (
-            {"integrations": [{"type": "wandb", "wandb": {"project": "p", "base_url": "http://x"}}]},
-            "integrations[0].wandb.base_url",
-            "unknown_parameter",
-            "",
-        ),
         (
             {"afina": {"adapter": {"rank": 0}}},
             "afina.adapter.rank",
@@ -176,20 +100,9 @@ def test_the_method_comes_before_the_deprecated_numbers(create: Callable[..., di
             "invalid_value",
             "no linear layers named c_attn; it has q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj.",
         ),
-        *(
-            ({name: "x"}, name, "unknown_parameter", f"Unknown parameter: '{name}'.")
-            for name in (
-                "output_dir",
-                "trust_remote_code",
-                "deepspeed",
-                "status",
-                "organization_id",
-                "project_id",
-            )
-        ),
     ],
 )
-def test_a_job_that_cannot_be_is_refused_at_once(
+def test_what_is_ours_in_a_job_is_checked_at_once(
     refusing: TestClient, fields: dict, param: str, code: str | None, words: str
 ):
     good = refusing.get("/v1/files").json()["data"][0]["id"]
