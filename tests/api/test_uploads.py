@@ -292,6 +292,7 @@ def test_only_so_many_at_a_time(client: TestClient, monkeypatch: pytest.MonkeyPa
     begin(client)
     reply = client.post("/v1/uploads", json=NEW)
     assert (reply.status_code, reply.json()["error"]["code"]) == (429, "too_many_uploads")
+    assert reply.headers["x-should-retry"] == "false"
     client.post(f"/v1/uploads/{first}/cancel")
     begin(client)
 

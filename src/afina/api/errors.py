@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from afina.errors import AfinaError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
+from afina.errors import AfinaError, InvalidRequest, MethodNotAllowed, NotFound, TooManyRequests, Unavailable
 from afina.schemas.wording import invalid
 
 BODY_LEFT = frozenset({408, 413})  # the rest of the request's body is not read, so nothing can follow it
@@ -26,7 +26,7 @@ def respond(error: AfinaError) -> JSONResponse:
     headers: dict[str, str] = {}
     if isinstance(error, Unavailable) and error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
-    elif error.status >= 500:
+    elif error.status >= 500 or error.status == TooManyRequests.status:
         headers["x-should-retry"] = "false"
     if error.status in BODY_LEFT:
         headers["connection"] = "close"
