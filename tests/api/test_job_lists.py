@@ -67,3 +67,19 @@ def test_jobs_are_found_by_metadata(client: TestClient, create: Callable[..., di
     assert [job.id for job in found] == [two["id"], one["id"]]
     assert [job.id for job in official.fine_tuning.jobs.list(metadata={"b": "x'; --"})] == [two["id"]]
     assert [job["id"] for job in client.get(f"{JOBS}?metadata=null").json()["data"]] == [plain["id"]]
+
+
+def test_a_walk_over_500_jobs_meets_each_once_while_50_arrive(
+    official: openai.OpenAI, database: Database, project: str, new_job
+):
+    def arrive(count: int) -> set[str]:
+        with database.scope(project) as scope:
+            return {new_job(scope).id for _ in range(count)}
+
+    there, seen = arrive(500), list[str]()
+    for job in official.fine_tuning.jobs.list(limit=20):
+        seen.append(job.id)
+        if len(seen) % 10 == 0:
+            arrive(1)
+    assert len(seen) == 500 and set(seen) == there
+    assert len(list(official.fine_tuning.jobs.list(limit=100))) == 550
