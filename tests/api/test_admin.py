@@ -126,6 +126,28 @@ def test_deleted_keys_are_gone(admin: openai.OpenAI, project: str):
     assert list(projects.api_keys.list(project, owner_project_access="inactive")) == []
 
 
+def test_a_key_is_given_an_end(admin: openai.OpenAI, project: str):
+    projects = admin.admin.organization.projects
+    made = projects.service_accounts.create(project, name="robot").api_key
+    assert made is not None
+    shown = projects.api_keys.update(made.id, project_id=project, expires_in_seconds=60, scopes=[])
+    assert shown.expires_at is not None and shown.expires_at - shown.created_at >= 60
+    assert projects.api_keys.update(made.id, project_id=project, scopes=[]) == shown
+    projects.api_keys.update(made.id, project_id=project, expires_in_seconds=1)
+    with pytest.raises(AuthenticationError, match="has expired"):
+        while True:
+            as_key(admin, made.value).files.list()
+    [owner] = [key for key in projects.api_keys.list(project) if key.id != made.id]
+    for key, asked, message in (
+        (made.id, {"expires_in_seconds": 60}, "This key has expired"),
+        (owner.id, {"expires_in_seconds": 60}, "last owner key"),
+        (made.id, {}, "Send 'expires_in_seconds' or 'scopes'"),
+        (made.id, {"scopes": ["api.all.read"]}, "scopes"),
+    ):
+        with pytest.raises(BadRequestError, match=message):
+            projects.api_keys.update(key, project_id=project, **asked)
+
+
 def test_admin_keys(admin: openai.OpenAI, project: str):
     keys = admin.admin.organization.admin_api_keys
     made = keys.create(name="boss", expires_in_seconds=3600)
@@ -150,6 +172,7 @@ ADMINS_ONLY = (
     ("POST", "/v1/organization/projects/{project}/archive"),
     ("GET", "/v1/organization/projects/{project}/api_keys"),
     ("GET", "/v1/organization/projects/{project}/api_keys/key_x"),
+    ("POST", "/v1/organization/projects/{project}/api_keys/key_x"),
     ("DELETE", "/v1/organization/projects/{project}/api_keys/key_x"),
     ("GET", "/v1/organization/projects/{project}/service_accounts"),
     ("POST", "/v1/organization/projects/{project}/service_accounts"),

@@ -38,6 +38,7 @@ GET /v1/responses/{response_id}/input_items
 POST /v1/responses/input_tokens
 GET /v1/conversations/{conversation_id}
 GET /v1/conversations/{conversation_id}/items
+GET /v1/conversations/{conversation_id}/items/{item_id}
 GET /v1/evals
 GET /v1/evals/{eval_id}
 GET /v1/evals/{eval_id}/runs
@@ -80,6 +81,8 @@ POST /v1/responses/{response_id}/cancel
 POST /v1/conversations
 POST /v1/conversations/{conversation_id}
 DELETE /v1/conversations/{conversation_id}
+POST /v1/conversations/{conversation_id}/items
+DELETE /v1/conversations/{conversation_id}/items/{item_id}
 POST /v1/embeddings
 POST /v1/moderations
 POST /v1/afina/chat_exports
@@ -111,6 +114,7 @@ POST /v1/organization/projects/{project_id}
 POST /v1/organization/projects/{project_id}/archive
 GET /v1/organization/projects/{project_id}/api_keys
 GET /v1/organization/projects/{project_id}/api_keys/{key_id}
+POST /v1/organization/projects/{project_id}/api_keys/{key_id}
 DELETE /v1/organization/projects/{project_id}/api_keys/{key_id}
 POST /v1/organization/projects/{project_id}/service_accounts
 GET /v1/organization/projects/{project_id}/service_accounts

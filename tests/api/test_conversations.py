@@ -6,6 +6,8 @@ import openai
 import pytest
 from fastapi.testclient import TestClient
 
+import afina.base
+from afina.data.render import Renderer
 from afina.errors import InvalidRequest
 from afina.schemas.response_replies import StoredResponse
 from afina.schemas.responses import CreateResponse
@@ -92,3 +94,43 @@ def test_a_previous_response_beside_an_empty_conversation_leaves_its_opening(
     assert "Opening." in said(official, talk) and "Now?" in said(official, talk)
     with database.read(project) as scope:
         assert conversations.get(scope, talk).last_response_id is not None
+
+
+def test_items_are_added_read_and_taken_out_between_turns(played, official: openai.OpenAI, talk: str):
+    played.text = "Yes."
+    items, note = official.conversations.items, {"role": "user", "content": "A note."}
+    early = items.create(talk, items=[{"role": "developer", "content": "Be brief."}, note]).data
+    assert said(official, talk) == ["Opening.", "Be brief.", "A note."]
+    answer = official.responses.create(input="One?", conversation=talk)
+    late = items.create(talk, items=[note], extra_headers={"idempotency-key": "late"})
+    again = items.create(talk, items=[note], extra_headers={"idempotency-key": "late"})
+    assert again == late and not late.has_more and late.first_id == late.last_id == late.data[0].id
+    assert said(official, talk) == ["Opening.", "Be brief.", "A note.", "One?", "Yes.", "A note."]
+    assert items.retrieve(early[0].id, conversation_id=talk) == early[0]
+    for gone in (early[1], answer.output[0], late.data[0]):
+        assert items.delete(gone.id, conversation_id=talk).id == talk
+        with pytest.raises(openai.NotFoundError):
+            items.retrieve(gone.id, conversation_id=talk)
+    assert said(official, talk) == ["Opening.", "Be brief.", "One?"]
+    official.responses.create(input="Two?", conversation=talk)
+    assert said(official, talk) == ["Opening.", "Be brief.", "One?", "Two?", "Yes."]
+    told = Renderer(afina.base.path()).decode(played.asked[-1].prompt)
+    assert "Be brief." in told and "One?" in told and "A note." not in told and "Yes." not in told
+    assert official.responses.retrieve(answer.id).output_text == "Yes."
+
+
+def test_what_is_added_while_a_response_is_made_follows_it(
+    official: openai.OpenAI, database: Database, project: str, begun, talk: str
+):
+    turn = begun("a")
+    added = official.conversations.items.create(talk, items=[{"role": "user", "content": "Meanwhile."}])
+    keep(database, project, turn)
+    assert said(official, talk) == ["Opening.", "a", "Meanwhile."]
+    with pytest.raises(openai.BadRequestError, match="has this id already"):
+        official.conversations.items.create(talk, items=[{**note_of(added), "content": "Again."}])
+    keep(database, project, begun("b"))
+    assert said(official, talk) == ["Opening.", "a", "Meanwhile.", "b"]
+
+
+def note_of(added) -> dict[str, str]:
+    return {"id": added.data[0].id, "role": "user"}

@@ -229,6 +229,12 @@ MISSING: dict[str, tuple[type[Exception], Callable[[Scope, Theirs], object]]] = 
     "conversations.change": (NotFound, lambda scope, theirs: conversations.change(scope, TALK)),
     "conversations.delete": (NotFound, lambda scope, theirs: conversations.delete(scope, TALK.id)),
     "conversations.history": (InvalidRequest, lambda scope, theirs: conversations.history(scope, TALK)),
+    "conversations.find": (InvalidRequest, lambda scope, theirs: conversations.find(scope, TALK, "msg_a")),
+    "conversations.add": (InvalidRequest, lambda scope, theirs: conversations.add(scope, TALK, [])),
+    "conversations.remove": (
+        InvalidRequest,
+        lambda scope, theirs: conversations.remove(scope, TALK, "msg_a"),
+    ),
     "permissions.owned": (NotFound, lambda scope, theirs: permissions.owned(scope, theirs.model)),
     "permissions.grant": (NotFound, lambda s, theirs: permissions.grant(s, theirs.model, ["x"], actor="a")),
     "permissions.page": (NotFound, lambda scope, theirs: permissions.page(scope, theirs.model)),
@@ -257,6 +263,7 @@ MISSING: dict[str, tuple[type[Exception], Callable[[Scope, Theirs], object]]] = 
     "work.hand_on": (FenceLost, lambda scope, theirs: work.hand_on(scope, theirs.claim, "stolen")),
 }
 EMPTY: dict[str, tuple[object, Callable[[Scope, Theirs], object]]] = {
+    "conversations.removed": ([], lambda scope, theirs: conversations.removed(scope, TALK.id)),
     "files.find": (None, lambda scope, theirs: files.find(scope, theirs.file)),
     "files.batches_with": ([], lambda scope, theirs: files.batches_with(scope, theirs.file)),
     "files.models_from": ([], lambda scope, theirs: files.models_from(scope, theirs.file)),
@@ -331,6 +338,7 @@ OWN = {
     "jobs.insert",
     "models.insert",
     "keys.insert",
+    "keys.expire",
     "audit.record",
     "chats.insert",
     "responses.insert",

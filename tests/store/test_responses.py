@@ -62,10 +62,19 @@ def test_a_conversation_and_its_last_response(database: Database, stored, projec
         assert conversations.get(scope, "conv") == made
         assert conversations.history(scope, made) == opening
         responses.insert(scope, stored("a"))
-        changed = made.model_copy(update={"last_response_id": "a", "metadata": {}})
+        changed = made.model_copy(update={"last_response_id": "a", "metadata": {}, "items": []})
         conversations.change(scope, changed)
         assert conversations.get(scope, "conv") == changed
         assert [item.id for item in conversations.history(scope, changed)] == ["in_a", "msg_a"]
+        with pytest.raises(InvalidRequest, match="has this id already"):
+            conversations.add(scope, changed, stored("a").input)
+        added = conversations.add(scope, changed, stored("b").input)
+        left = conversations.remove(scope, conversations.remove(scope, added, "msg_a"), "in_b")
+        assert [item.id for item in conversations.history(scope, left)] == ["in_a"]
+        assert conversations.removed(scope, "conv") == ["msg_a"]
+        with pytest.raises(NotFound):
+            conversations.find(scope, left, "msg_a")
+        assert conversations.change(scope, changed.model_copy(update={"removed": None})) == changed
     with database.scope(other) as scope:
         with pytest.raises(NotFound):
             conversations.change(scope, made)

@@ -21,6 +21,7 @@ from afina.schemas.admin import (
     ProjectKey,
     ProjectObject,
     UpdateProject,
+    UpdateProjectKey,
 )
 from afina.schemas.record import Deleted, Page
 from afina.store import archiving, keys, projects, service_accounts
@@ -175,6 +176,26 @@ def retrieve_key(project_id: str, key_id: str, caller: Admin, rooms: InRooms) ->
     """One of the project's keys."""
     with inside(rooms, caller, project_id, read=True) as scope:
         return key_of(scope, living(scope, key_id))
+
+
+@router.post("/{project_id}/api_keys/{key_id}")
+def change_key(
+    *,
+    project_id: str,
+    key_id: str,
+    caller: Admin,
+    rooms: InRooms,
+    body: Annotated[Body[UpdateProjectKey], Depends(json_body(UpdateProjectKey))],
+) -> ProjectKey:
+    """Say when a key ends, or that it may do all that its role allows, as every key here may."""
+    asked = body.value
+    if asked.expires_in_seconds is None and asked.scopes is None:
+        raise InvalidRequest("Send 'expires_in_seconds' or 'scopes'.", code="missing_required_parameter")
+    with inside(rooms, caller, project_id) as scope:
+        key = living(scope, key_id)
+        if asked.expires_in_seconds is not None:
+            key = keys.expire(scope, key, seconds=asked.expires_in_seconds, actor=caller.key_id)
+        return key_of(scope, key)
 
 
 def living(scope: Scope, key_id: str, *, admin: bool = False) -> Key:

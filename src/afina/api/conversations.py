@@ -11,13 +11,13 @@ from afina.api.attempts import Again
 from afina.api.auth import Member, Viewer
 from afina.api.body import Body, json_body
 from afina.api.item_pages import item_page
-from afina.api.queries import WhichItems
+from afina.api.queries import ItemQuery, WhichItems
 from afina.api.rooms import InRooms
 from afina.api.routes import ThreadedRoute
-from afina.schemas.conversations import Conversation, CreateConversation, UpdateConversation
+from afina.schemas.conversations import Conversation, CreateConversation, CreateItems, UpdateConversation
 from afina.schemas.record import Deleted
 from afina.serving.response_messages import items_of
-from afina.store import clock, conversations
+from afina.store import clock, conversations, idempotency
 from afina.store.scope import Scope
 
 router = APIRouter(prefix="/conversations", route_class=ThreadedRoute)
@@ -89,3 +89,44 @@ def items(
     with rooms.database.read(caller.project_id) as scope:
         said = conversations.history(scope, conversations.get(scope, conversation_id))
     return JSONResponse(item_page(said, which).wire())
+
+
+@router.post("/{conversation_id}/items", response_model=None)
+def add(
+    *,
+    conversation_id: str,
+    caller: Member,
+    rooms: InRooms,
+    response: Response,
+    again: Again,
+    body: Annotated[Body[CreateItems], Depends(json_body(CreateItems))],
+) -> JSONResponse:
+    """Add items behind what was said so far."""
+    with rooms.database.scope(caller.project_id) as scope:
+        found = conversations.get(scope, conversation_id, hold=True)
+        attempt = again.attempt(f"conversations.items {found.id}", body.sha256)
+        if (known := attempts.replayed(scope, attempt, response)) is not None:
+            added = [conversations.find(scope, found, str(one)) for one in known.detail.values()]
+        else:
+            added = items_of(body.value.items)
+            conversations.add(scope, found, added)
+            names = {str(place): item.id for place, item in enumerate(added)}
+            idempotency.remember(scope, attempt, found.id, detail=names)
+    page = item_page(added, ItemQuery(after=None, limit=len(added), ascending=True))
+    return JSONResponse(page.wire(), headers=dict(response.headers))
+
+
+@router.get("/{conversation_id}/items/{item_id}", response_model=None)
+def retrieve_item(conversation_id: str, item_id: str, caller: Viewer, rooms: InRooms) -> JSONResponse:
+    """One of the things that were said."""
+    with rooms.database.read(caller.project_id) as scope:
+        item = conversations.find(scope, conversations.get(scope, conversation_id), item_id)
+    return JSONResponse(item.model_dump(mode="json"))
+
+
+@router.delete("/{conversation_id}/items/{item_id}")
+def remove_item(conversation_id: str, item_id: str, caller: Member, rooms: InRooms) -> Conversation:
+    """Take something out of what is said from now on; the response that it belongs to keeps it."""
+    with rooms.database.scope(caller.project_id) as scope:
+        found = conversations.get(scope, conversation_id, hold=True)
+        return conversations.remove(scope, found, item_id, actor=caller.key_id)

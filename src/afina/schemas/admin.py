@@ -85,6 +85,13 @@ class NewServiceAccount(Record):
     api_key: AccountKey | None
 
 
+class UpdateProjectKey(Request):
+    """What changes in a key: when it ends, counted from now. It does what its role allows: there are no scopes."""
+
+    expires_in_seconds: Lifetime | None = None
+    scopes: Annotated[list[str], Field(max_length=0)] | None = None
+
+
 class OwningAccount(Record):
     """The service account that a key belongs to."""
 

@@ -10,13 +10,17 @@ from afina.schemas.response_items import Item
 
 
 class Conversation(Record):
-    """`items` are those that it was made with; the rest are those of its responses, up to the last."""
+    """`items` are those that no response has taken over yet; the others are those of its responses, up to the last,
+
+    without those whose ids were `removed`.
+    """
 
     id: str
     object: Literal["conversation"] = "conversation"
     created_at: int
     metadata: dict[str, str] = {}
     items: list[Item] = internal([])
+    removed: list[str] | None = internal()
     last_response_id: str | None = internal()
 
 
@@ -25,6 +29,12 @@ class CreateConversation(Request):
 
     items: Annotated[list[Item], Field(max_length=20)] | None = None
     metadata: Metadata | None = None
+
+
+class CreateItems(Request):
+    """The body of `POST /conversations/{id}/items`."""
+
+    items: Annotated[list[Item], Field(min_length=1, max_length=20)]
 
 
 class UpdateConversation(Request):

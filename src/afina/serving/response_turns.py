@@ -21,7 +21,7 @@ from afina.store.scope import Scope
 
 @dataclass(frozen=True)
 class Past:
-    """What was said before, and the response that said the last of it; `opening` is what a conversation begins with."""
+    """What was said before, and the response that said the last of it; `opening` is what was added since by others."""
 
     items: list[Item]
     previous_response_id: str | None = None
@@ -45,12 +45,14 @@ class Turn:
 
 def past(scope: Scope, request: ResponsePrompt) -> Past:
     """What was said before: up to the previous response, or in the conversation."""
-    conversation = conversations.get(scope, request.conversation_id) if request.conversation_id else None
-    last = conversation.last_response_id if conversation else None
-    opening = conversation.items if conversation and last is None else None
-    previous = request.previous_response_id or last
+    if request.conversation_id is None:
+        previous = request.previous_response_id
+        return Past(rows.history(scope, previous), previous)
+    conversation = conversations.get(scope, request.conversation_id)
+    previous = request.previous_response_id or conversation.last_response_id
     param = "previous_response_id" if request.previous_response_id else "conversation"
-    return Past(rows.history(scope, previous, param=param), previous, opening)
+    said = conversations.without(rows.history(scope, previous, param=param), conversation.removed)
+    return Past(said, previous, conversation.items)
 
 
 def keep(scope: Scope, turn: Turn, stored: StoredResponse) -> None:
@@ -62,8 +64,10 @@ def keep(scope: Scope, turn: Turn, stored: StoredResponse) -> None:
         return
     conversation = conversations.get(scope, turn.request.conversation_id, hold=True)
     rows.insert(scope, behind_the_last(scope, conversation, turn, stored))
-    last = {"last_response_id": stored.response.id}
-    conversations.change(scope, conversation.model_copy(update=last))
+    taken = {item.id for item in turn.past.opening or []}
+    left = [item for item in conversation.items if item.id not in taken]
+    news = {"last_response_id": stored.response.id, "items": left}
+    conversations.change(scope, conversation.model_copy(update=news))
 
 
 def behind_the_last(
@@ -71,15 +75,17 @@ def behind_the_last(
 ) -> StoredResponse:
     """The response in its place: others of the conversation may have been kept since it was begun.
 
-    Turns are in the order in which they are kept, and the first one alone holds the conversation's opening.
+    Turns are in the order in which they are kept, and the first of them alone holds what was added before it.
     """
-    last = conversation.last_response_id
+    last, opening = conversation.last_response_id, turn.past.opening or []
+    free = {item.id for item in conversation.items}
+    mine = [item for item in opening if item.id in free]
+    own = stored.model_copy(update={"input": [*mine, *stored.input[len(opening) :]]})
     if last in (None, stored.previous_response_id):
-        return stored
+        return own
     if stored.response.status not in FINAL:
         rows.history(scope, last, param="conversation")  # a worker could not go on from what is unfinished
-    own = stored.input[len(turn.past.opening or []) :]
-    return stored.model_copy(update={"previous_response_id": last, "input": own})
+    return own.model_copy(update={"previous_response_id": last})
 
 
 def found(router: Router, project_id: str, request: ResponsePrompt) -> tuple[Target, Past]:

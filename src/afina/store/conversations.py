@@ -4,7 +4,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
 from sqlalchemy import select, update
 
-from afina.errors import NotFound, clipped
+from afina.errors import InvalidRequest, NotFound, clipped
 from afina.schemas.conversations import Conversation
 from afina.schemas.response_items import Item
 from afina.store import audit, responses
@@ -37,10 +37,12 @@ def unknown(conversation_id: str) -> NotFound:
 
 
 def change(scope: Scope, conversation: Conversation) -> Conversation:
-    """Write its metadata and its last response."""
+    """Write its metadata, its items and its last response."""
     mine = conversations.c.project_id == scope.project_id
-    row = columns(conversations, conversation.model_dump(include={"metadata"}))
-    row["last_response_id"] = conversation.last_response_id
+    changing = {"metadata", "items", "removed", "last_response_id"}
+    row = columns(
+        conversations, {name: value for name, value in dict(conversation).items() if name in changing}
+    )
     changed = update(conversations).where(mine, conversations.c.id == conversation.id).values(row)
     if not scope.connection.execute(changed).rowcount:
         raise unknown(conversation.id)
@@ -57,7 +59,48 @@ def delete(scope: Scope, conversation_id: str, *, actor: str = "api") -> Convers
 
 
 def history(scope: Scope, conversation: Conversation) -> list[Item]:
-    """All its items, oldest first; its first response has taken over those that it was made with."""
-    if conversation.last_response_id is None:
-        return conversation.items
-    return responses.history(scope, conversation.last_response_id, param="conversation")
+    """All its items, oldest first: those of its responses, and those that were added since."""
+    said = responses.history(scope, conversation.last_response_id, param="conversation")
+    return [*without(said, conversation.removed), *conversation.items]
+
+
+def without(items: list[Item], removed: list[str] | None) -> list[Item]:
+    """The items that nobody has taken out."""
+    return [item for item in items if item.id not in removed] if removed else items
+
+
+def removed(scope: Scope, conversation_id: str) -> list[str]:
+    """The ids of what was taken out of a conversation; none where it is gone."""
+    mine = (conversations.c.project_id == scope.project_id) & (conversations.c.id == conversation_id)
+    return scope.connection.execute(select(conversations.c.removed).where(mine)).scalar_one_or_none() or []
+
+
+def add(scope: Scope, conversation: Conversation, items: list[Item]) -> Conversation:
+    """Put items behind all others of a conversation, which is held."""
+    names = [item.id for item in [*history(scope, conversation), *items]]
+    if len(names) != len(set(names)):
+        raise InvalidRequest(
+            "An item of this conversation has this id already. Leave ids out.", param="items"
+        )
+    return change(scope, conversation.model_copy(update={"items": [*conversation.items, *items]}))
+
+
+def remove(scope: Scope, conversation: Conversation, item_id: str, *, actor: str = "api") -> Conversation:
+    """Take an item out of a conversation, which is held; the response that it belongs to keeps it."""
+    find(scope, conversation, item_id)
+    audit.record(scope, "conversation.item_removed", conversation.id, actor=actor)
+    left = [item for item in conversation.items if item.id != item_id]
+    gone = (
+        conversation.removed
+        if len(left) < len(conversation.items)
+        else [*(conversation.removed or []), item_id]
+    )
+    return change(scope, conversation.model_copy(update={"items": left, "removed": gone}))
+
+
+def find(scope: Scope, conversation: Conversation, item_id: str) -> Item:
+    """One item of a conversation."""
+    for item in history(scope, conversation):
+        if item.id == item_id:
+            return item
+    raise NotFound(f"Item with id '{clipped(item_id)}' not found in this conversation.", param="item_id")

@@ -163,6 +163,20 @@ def revoke(scope: Scope, key_id: str, *, admin: bool = False, actor: str = "api"
     return revoked
 
 
+def expire(scope: Scope, key: Key, *, seconds: int, actor: str) -> Key:
+    """Have a living key end in so many seconds; the project's last owner key has no end."""
+    take_turn(scope)
+    now = clock.seconds(scope)
+    if key.is_expired(now):
+        raise InvalidRequest("This key has expired. Create another one.", code="expired_api_key", param="id")
+    if key.role == "owner" and not other_owners(scope, key.id):
+        raise last_owner()
+    mine = (keys.c.project_id == scope.project_id) & (keys.c.id == key.id)
+    scope.connection.execute(update(keys).where(mine).values(expires_at=now + seconds))
+    audit.record(scope, "key.expires", key.id, actor=actor, detail={"seconds": seconds})
+    return key.model_copy(update={"expires_at": now + seconds})
+
+
 def take_turn(scope: Scope) -> None:
     """Two owners who revoke each other at the same moment wait here for one another."""
     scope.connection.execute(
@@ -173,7 +187,7 @@ def take_turn(scope: Scope) -> None:
 def last_owner() -> InvalidRequest:
     """Somebody has to be able to make keys."""
     return InvalidRequest(
-        "This is the project's last owner key. Create another owner key before you revoke it.",
+        "This is the project's last owner key. Create another owner key before you end this one.",
         code="last_owner",
     )
 

@@ -24,6 +24,7 @@ conversations = listed(
     number("created_at"),
     document("metadata"),
     document("items"),
+    document("removed", optional=True),
     words("last_response_id", optional=True),
     Index(None, "project_id", "seq"),
 )

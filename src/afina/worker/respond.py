@@ -10,7 +10,7 @@ from afina.serving.meter import Payer, payer
 from afina.serving.registry import DEFAULT
 from afina.serving.response_turns import Past, Turn
 from afina.serving.router import Router
-from afina.store import outbox, work
+from afina.store import conversations, outbox, work
 from afina.store import responses as rows
 from afina.worker import attempts
 from afina.worker.context import Context, Hold
@@ -79,7 +79,10 @@ def turn_of(context: Context, router: Router, hold: Hold, stored: StoredResponse
     project_id, previous = hold.claim.project_id, stored.previous_response_id
     target = router.find(project_id, request.model or DEFAULT)
     with context.database.read(project_id) as scope:
-        return Turn(target, request, Past(rows.history(scope, previous), previous), stored)
+        said = rows.history(scope, previous)
+        if request.conversation_id is not None:
+            said = conversations.without(said, conversations.removed(scope, request.conversation_id))
+        return Turn(target, request, Past(said, previous), stored)
 
 
 def wanted(context: Context, hold: Hold) -> bool:
