@@ -30,6 +30,18 @@ def test_a_prefix_comes_along_in_every_pass_and_is_scored_once():
     assert [micro.tokens for micro in passes] == [10, 10]
 
 
+def test_a_long_prefix_is_at_most_a_third_of_a_pass_that_has_more_to_hold():
+    batch = Batch((sequence(20), *(sequence(5, 0) for _ in range(10)), sequence(9)), token_budget=10)
+    passes = cut(batch)
+    assert [micro.members for micro in passes] == [[0, *range(1, 9)], [9, 10, 11]]
+    assert [micro.tokens for micro in passes] == [60, 39]
+
+
+def test_a_prefix_that_is_too_long_makes_no_room_for_others():
+    batch = Batch(tuple(sequence(20) for _ in range(3)), token_budget=10)
+    assert members(batch) == [[0], [1], [2]]
+
+
 def test_groups_are_not_torn_apart_and_unsupervised_sequences_are_not_computed():
     pairs = [sequence(3, group=n // 2) for n in range(4)]
     batch = Batch((*pairs, sequence(5, weight=0.0)), token_budget=7)

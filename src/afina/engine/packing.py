@@ -4,14 +4,21 @@ from dataclasses import dataclass, field
 
 from afina.engine.types import Batch, Sequence
 
+# A prefix is at most a third of a pass that has more to hold: computing it in each costs half as much again.
+PREFIX_PARTS = 3
+
 
 @dataclass(slots=True)
 class MicroBatch:
-    """Sequences of one pass: `members` are scored, `present` also holds the prefixes that they continue."""
+    """Sequences of one pass: `members` are scored, `present` also holds the prefixes that they continue.
+
+    `tokens` are those of all, `prefix` those of the longest prefix.
+    """
 
     members: list[int] = field(default_factory=list)
     present: set[int] = field(default_factory=set)
     tokens: int = 0
+    prefix: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +47,27 @@ class Stream:
 def cut(batch: Batch) -> list[MicroBatch]:
     """Passes within the token budget, in the batch's order; groups stay together, prefixes come along.
 
-    Depends on the batch alone. A prefix needed by several passes is computed in each, but scored in one.
+    Depends on the batch alone. A prefix needed by several passes is computed in each, but scored in one: so that it
+    does not fill all of them, a pass may be `PREFIX_PARTS` times as long as the longest that it has.
     """
     passes: list[MicroBatch] = []
     for unit in _units(batch.sequences):
         needed = {a for i in unit for a in lineage(batch.sequences, i)}
-        if not passes or passes[-1].tokens + _tokens(batch, needed - passes[-1].present) > batch.token_budget:
+        prefix = max(_tokens(batch, {*lineage(batch.sequences, i)[:-1]}) for i in unit)
+        if not passes or not _fits(batch, passes[-1], needed, prefix):
             passes.append(MicroBatch())
         last = passes[-1]
         last.tokens += _tokens(batch, needed - last.present)
+        last.prefix = max(last.prefix, prefix)
         last.present |= needed
         last.members += unit
     return passes
+
+
+def _fits(batch: Batch, one: MicroBatch, needed: set[int], prefix: int) -> bool:
+    """Whether sequences still have room in a pass, with the longest prefix among them."""
+    room = max(batch.token_budget, PREFIX_PARTS * max(one.prefix, prefix))
+    return one.tokens + _tokens(batch, needed - one.present) <= room
 
 
 def _units(sequences: tuple[Sequence, ...]) -> list[list[int]]:
