@@ -40,6 +40,16 @@ def checkpoint_id() -> str:
     return "ftckpt_" + random_text(24)
 
 
+def eval_of_job(job: str) -> str:
+    """The id of a job's own eval, which follows from the job's."""
+    return "eval_" + job.removeprefix("ftjob-")
+
+
+def eval_run_of_job(job: str, step: int) -> str:
+    """The id of the run of that eval behind a step: a step is looked at again only where the first look was lost."""
+    return f"evalrun_{job.removeprefix('ftjob-')}_{step}"
+
+
 def completion_id() -> str:
     """`chatcmpl-` and 29 characters."""
     return "chatcmpl-" + random_text(29)

@@ -1,12 +1,18 @@
-"""A reinforcement job in its worker: which checkpoints are kept, which becomes the model, and what is warned of."""
+"""A reinforcement job in its worker: which checkpoints are kept, which becomes the model, what its eval shows."""
 
 import json
 
 import pytest
 
+from afina.evals import of_jobs
+from afina.schemas.eval_runs import EvalError
 from afina.schemas.fine_tuning import JobCheckpoint, ReinforcementMethod, StepMetrics
-from afina.store import checkpoints
-from afina.worker import publish
+from afina.schemas.graders import GraderErrors
+from afina.store import checkpoints, eval_items, eval_runs, evals
+from afina.training import looks as looks_of_run
+from afina.training.looks import Heard
+from afina.worker import looks, publish
+from afina.worker.context import Hold
 
 GRADER = {
     "type": "string_check",
@@ -62,6 +68,70 @@ def test_a_whole_job(rooms, new_worker, until, fake_engine):
         "Step 2/9 , train mean reward=1.00, full validation mean reward=1.00, "
         "full validation mean parse error=0.00"
     )
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_each_look_at_the_validation_file_is_a_run_of_the_jobs_eval(
+    rooms, new_worker, until, fake_engine, deleted
+):
+    job = rooms.submit(prompts(10), validation_file=rooms.upload(prompts(3)).id, method=METHOD)
+    with rooms.database.scope(rooms.project) as scope:
+        evals.insert(scope, of_jobs.eval_of(job, job.method.grader))
+        if deleted:
+            evals.delete(scope, job.eval_id)
+    with new_worker():
+        until(lambda: rooms.job(job.id).status in ("succeeded", "failed"))
+    assert rooms.job(job.id).status == "succeeded"
+    with rooms.database.read(rooms.project) as scope:
+        runs = eval_runs.page(scope, job.eval_id).data
+        items = [eval_items.page(scope, run.id).data for run in runs]
+    if deleted:
+        assert runs == []
+        return
+    assert [run.metadata["step"] for run in runs] == ["2", "4", "6", "8", "9"]
+    counts = {"total": 6, "passed": 6, "failed": 0, "errored": 0}
+    assert all(run.status == "completed" and run.result_counts.model_dump() == counts for run in runs)
+    first = items[0][0]
+    assert (first.datasource_item_id, first.datasource_item, first.status) == (0, {"want": ""}, "pass")
+    assert [message.content for message in first.sample.input] == ["Say 0."]
+    assert first.sample.output[0].role == "assistant"
+    assert [(result.name, result.score) for result in first.results] == [("anything", 1.0)]
+    assert [item.datasource_item_id for item in items[0]] == [0, 0, 1, 1, 2, 2]
+
+
+def heard(question: int, reward: float | None) -> Heard:
+    failed = reward is None
+    return Heard(
+        question=question,
+        text="yes",
+        prompt_tokens=5,
+        completion_tokens=2,
+        reward=reward,
+        errors=GraderErrors(other_error=failed),
+        reason="out of order" if failed else None,
+        sub_rewards={},
+        said=[],
+    )
+
+
+def test_a_look_that_is_turned_again_is_one_run(rooms, context, validated, tmp_path):
+    job = validated(prompts(10), validation_file=rooms.upload(prompts(3)).id, method=METHOD)
+    hold = Hold(rooms.claim("train"))
+    with rooms.database.scope(rooms.project) as scope:
+        evals.insert(scope, of_jobs.eval_of(job, job.method.grader))
+    looks_of_run.write(tmp_path, 4, [heard(0, 1.0), heard(1, 0.0), heard(2, None)])
+    for _ in range(2):
+        looks.publish(context, hold, job, folder=tmp_path, step=4)
+    looks.publish(context, hold, job, folder=tmp_path, step=6)  # of a run that did not keep what it heard
+    with rooms.database.read(rooms.project) as scope:
+        (run,) = eval_runs.page(scope, job.eval_id).data
+        items = eval_items.page(scope, run.id).data
+    assert run.result_counts.model_dump() == {"total": 3, "passed": 1, "failed": 1, "errored": 1}
+    assert [item.status for item in items] == ["pass", "fail", "error"]
+    assert items[2].results[0].error == EvalError(code="other_error", message="out of order")
+    (usage,) = run.per_model_usage
+    assert (usage.model_name, usage.invocation_count, usage.total_tokens) == (job.model, 3, 21)
+    assert rooms.attempts(run.id) is None, "nobody works on it"
 
 
 def checkpoint(step: int, reward: float | None) -> JobCheckpoint:

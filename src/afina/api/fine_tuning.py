@@ -16,9 +16,10 @@ from afina.api.reinforcement import admit
 from afina.api.rooms import InRooms
 from afina.api.routes import ThreadedRoute
 from afina.errors import InvalidRequest
+from afina.evals import of_jobs
 from afina.schemas.fine_tuning import CreateJob, FineTuningJob, JobCheckpoint, JobEvent
 from afina.schemas.record import Page
-from afina.store import checkpoints, events, jobs, moves, work
+from afina.store import checkpoints, evals, events, jobs, moves, work
 from afina.store.events import NewEvent
 from afina.store.scope import Scope
 
@@ -57,6 +58,8 @@ def create(
 def submit(scope: Scope, caller: Caller, job: FineTuningJob, *, doubts: Iterable[str]) -> FineTuningJob:
     """The job with all that makes somebody work on it."""
     made = jobs.insert(scope, job, actor=caller.key_id)
+    if job.method.grader is not None:
+        evals.insert(scope, of_jobs.eval_of(job, job.method.grader), actor=caller.key_id)
     first = NewEvent(f"Created fine-tuning job: {job.id}")
     events.append(scope, job.id, [first, *(NewEvent(text, "warn") for text in doubts)], fence=None)
     work.enqueue(scope, job.id, "validate")

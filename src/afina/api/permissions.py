@@ -9,7 +9,7 @@ from afina.api.body import Body, json_body
 from afina.api.queries import After, limited
 from afina.api.rooms import InRooms
 from afina.api.routes import ThreadedRoute
-from afina.schemas.fine_tuning import CheckpointPermission, CreatePermissions
+from afina.schemas.permissions import CheckpointPermission, CreatePermissions
 from afina.schemas.record import Deleted, Page
 from afina.store import permissions
 

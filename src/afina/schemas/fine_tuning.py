@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, computed_field
 
+from afina import ids
 from afina.schemas.bounds import AutoFloat, AutoInt, Metadata, Seed, Suffix
 from afina.schemas.chat import JsonObjectFormat, JsonSchema, TextFormat
 from afina.schemas.graders import Grader
@@ -268,6 +269,12 @@ class FineTuningJob(Record):
     project_id: str = internal("")
     wanted: Literal["paused"] | None = internal()
 
+    @computed_field
+    @property
+    def eval_id(self) -> str | None:
+        """The eval whose runs are the looks at the validation file, of a job with a grader."""
+        return None if self.method.grader is None else ids.eval_of_job(self.id)
+
 
 class StepMetrics(Record):
     """Figures of one step; keys only where they exist."""
@@ -318,23 +325,6 @@ class JobEvent(Record):
     type: Literal["message", "metrics"] = "message"
     data: dict[str, Any] | None = None
     number: int = internal(0)
-
-
-class CreatePermissions(Request):
-    """The body of `POST /fine_tuning/checkpoints/{model}/permissions`."""
-
-    project_ids: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=256)]], Field(min_length=1, max_length=100)
-    ]
-
-
-class CheckpointPermission(Record):
-    """A project that may use another one's tuned model."""
-
-    id: str
-    object: Literal["checkpoint.permission"] = "checkpoint.permission"
-    created_at: int
-    project_id: str
 
 
 class JobCheckpoint(Record):

@@ -15,7 +15,7 @@ from afina.schemas.record import Page, Record
 from afina.store import clock
 from afina.store.eval_tables import eval_items
 from afina.store.pages import page as page_of
-from afina.store.rows import columns, from_row
+from afina.store.rows import columns, from_row, to_row
 from afina.store.scope import Scope
 
 
@@ -63,6 +63,13 @@ def add(
     ]
     if values:
         scope.connection.execute(insert_into(eval_items), values)
+
+
+def keep(scope: Scope, items: Sequence[OutputItem]) -> None:
+    """Add items that have their results already."""
+    if items:
+        mine = [each.model_copy(update={"project_id": scope.project_id}) for each in items]
+        scope.connection.execute(insert_into(eval_items), [to_row(eval_items, each) for each in mine])
 
 
 def clear(scope: Scope, run_id: str) -> None:

@@ -45,11 +45,12 @@ class RunChanges(TypedDict, total=False):
 
 
 def insert(scope: Scope, run: EvalRun, *, actor: str = "api") -> EvalRun:
-    """Add a run and ask for the work on it."""
+    """Add a run and ask for the work on it, unless it has ended elsewhere."""
     mine = run.model_copy(update={"project_id": scope.project_id})
     scope.connection.execute(insert_into(eval_runs).values(to_row(eval_runs, mine)))
     audit.record(scope, "eval.run.created", run.id, actor=actor, detail={"to": run.status})
-    work.enqueue(scope, run.id, KIND)
+    if run.status not in FINAL:
+        work.enqueue(scope, run.id, KIND)
     return mine
 
 

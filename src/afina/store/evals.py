@@ -31,13 +31,19 @@ def get(scope: Scope, eval_id: str, *, lock: Literal["share", "hold"] | None = N
 
     `hold` also keeps them from sharing it.
     """
+    found = find(scope, eval_id, lock=lock)
+    if found is None:
+        raise NotFound(f"No eval found with id '{clipped(eval_id)}'.", param="eval_id")
+    return found
+
+
+def find(scope: Scope, eval_id: str, *, lock: Literal["share", "hold"] | None = None) -> Eval | None:
+    """One eval of this project, if it is there; locked as `get` does."""
     query = select(evals).where(one(scope, eval_id))
     if lock is not None:
         query = query.with_for_update(read=lock == "share")
     row = scope.connection.execute(query).one_or_none()
-    if row is None:
-        raise NotFound(f"No eval found with id '{clipped(eval_id)}'.", param="eval_id")
-    return from_row(Eval, row)
+    return None if row is None else from_row(Eval, row)
 
 
 def page(

@@ -7,8 +7,8 @@ from sqlalchemy import delete as delete_from
 
 from afina import ids
 from afina.errors import InvalidRequest, NotFound, clipped
-from afina.schemas.fine_tuning import CheckpointPermission
 from afina.schemas.models import Model
+from afina.schemas.permissions import CheckpointPermission
 from afina.schemas.record import Page
 from afina.store import audit, clock
 from afina.store.pages import page as page_of

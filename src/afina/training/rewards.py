@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from afina.data.strict_json import JsonObject
 from afina.graders.grade import Grade, added
 from afina.schemas.graders import Grader, GraderErrors, GraderTokens, MultiGrader
+from afina.training.looks import Heard
 from afina.training.rollouts import Questions, Rollout
 
 # A grader, given a reply and an item.
@@ -33,6 +34,21 @@ class Graded:
     def reward(self) -> float | None:
         """None where the grader failed: that must not count as 0."""
         return 0.0 if self.unparsed else self.grade.reward
+
+    @property
+    def heard(self) -> Heard:
+        """As it is kept of a look at the validation file."""
+        return Heard(
+            question=self.rollout.question,
+            text=self.rollout.text,
+            prompt_tokens=len(self.rollout.prompt),
+            completion_tokens=len(self.rollout.ids),
+            reward=self.reward,
+            errors=self.grade.errors,
+            reason=self.grade.reason,
+            sub_rewards=dict(self.grade.sub_rewards),
+            said=list(self.grade.said),
+        )
 
 
 async def graded(

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from afina.engine import losses
 from afina.engine.engine import Engine
+from afina.engine.losses import Loss
+from afina.engine.types import Batch
 from afina.errors import RunFailed
 from afina.schemas.rewards import StepTiming
 from afina.schemas.runs import CheckpointSaved, RunSpec, Trials
-from afina.training import reward_figures
+from afina.training import looks, reward_figures
 from afina.training.batches import rows_by_step, steps_per_epoch
 from afina.training.reporter import Reporter
 from afina.training.rewards import Graded, Judge, Tally, advantages, graded
@@ -50,6 +52,8 @@ async def train(spec: RunSpec, engine: Engine, reporter: Reporter, means: Means)
         training = clock.lap()
         due = step % trials.eval_interval == 0 or step == total_steps
         looked = await validation.look(step) if due else None
+        if looked is not None:
+            looks.write(reporter.folder, step, [one.heard for one in looked.replies])
         timing = StepTiming(
             sampling=sampling,
             training=training,
@@ -66,22 +70,29 @@ async def train(spec: RunSpec, engine: Engine, reporter: Reporter, means: Means)
 async def learn(
     spec: RunSpec, engine: Engine, tried: Sequence[Sequence[Graded]], *, step: int, total_steps: int
 ) -> None:
-    """One update by the groups whose replies differ in what they earn; none of them, no update."""
+    """One update, if there is something to learn."""
+    found = lesson(spec, tried)
+    if found is None:
+        return
+    await engine.forward_backward(spec.adapter, *found)
+    taken = await engine.optim_step(spec.adapter, adamw_at(spec, step=step, total_steps=total_steps))
+    if not taken.finite:
+        raise diverged(step)
+
+
+def lesson(spec: RunSpec, tried: Sequence[Sequence[Graded]]) -> tuple[Batch, Loss] | None:
+    """The groups whose replies differ in what they earn, and the loss by which they teach; None without such groups."""
     gains = [advantages([one.reward for one in group]) for group in tried]
     telling = [(group, gain) for group, gain in zip(tried, gains, strict=True) if any(gain)]
     if not telling:
-        return
+        return None
     rollouts = [[one.rollout for one in group] for group, _ in telling]
     sampled = [rollout.logprobs for group in rollouts for rollout in group]
     loss = losses.policy_gradient(
         dict(enumerate(gain for _, gains in telling for gain in gains)), dict(enumerate(sampled))
     )
     tokens = Tally.of(tried).completion_tokens
-    batch = batch_of(rollouts, token_budget=spec.token_budget, denominator=tokens)
-    await engine.forward_backward(spec.adapter, batch, loss)
-    taken = await engine.optim_step(spec.adapter, adamw_at(spec, step=step, total_steps=total_steps))
-    if not taken.finite:
-        raise diverged(step)
+    return batch_of(rollouts, token_budget=spec.token_budget, denominator=tokens), loss
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from afina.store import events, jobs
 from afina.store.events import NewEvent
 from afina.store.scope import Scope
 from afina.training import alarms
-from afina.worker import publish
+from afina.worker import looks, publish
 from afina.worker.context import Context, Hold
 
 LastWord = Finished | Stopped | Failed
@@ -101,7 +101,9 @@ class Follower:
             elif isinstance(event, CheckpointSaved) and not self.final(event):
                 self.write(group)
                 group = []
-                adapter = file.path.parent / event.path
+                folder, step = file.path.parent, event.metrics.step
+                looks.publish(self.context, self.hold, self.job, folder=folder, step=step)
+                adapter = folder / event.path
                 publish.checkpoint(self.context, self.hold, self.job, adapter=adapter, metrics=event.metrics)
             elif isinstance(event, Finished | Stopped | Failed):
                 last = event
