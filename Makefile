@@ -47,7 +47,7 @@ bench: setup  ## measure against the peers on a quiet machine; ARGS=--quick for 
 	for shape in tiny 135m; do $(BIN)/python -m bench sft --shape $$shape --sweep $(ARGS) || exit 1; \
 	  for name in sft dpo; do $(BIN)/python -m bench $$name --shape $$shape $(ARGS) \
 	    --json docs/figures/$$name-$$shape.json || exit 1; done; done
-	for name in prefix jobs turnaround serve data roofline; do \
+	for name in prefix grpo jobs turnaround serve data roofline; do \
 	  $(BIN)/python -m bench $$name $(ARGS) --json docs/figures/$$name.json || exit 1; done
 
 figures: setup  ## what tuning changes, measured by slow tests and kept in docs/figures

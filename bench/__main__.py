@@ -13,7 +13,7 @@ from bench.record import Json, versions, write
 from bench.shapes import SHAPES
 
 # Each is a module with `measure(options)`; what it does is its docstring.
-NAMES = ("sft", "prefix", "dpo", "jobs", "turnaround", "serve", "data", "roofline")
+NAMES = ("sft", "prefix", "dpo", "grpo", "jobs", "turnaround", "serve", "data", "roofline")
 
 
 def main() -> int:

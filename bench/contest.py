@@ -42,10 +42,15 @@ class Match:
 
 
 def against_trl(
-    options: Options, work: Talk | Duel, bests: Mapping[Dtype, Best], *, trainer: str
+    options: Options,
+    work: Talk | Duel,
+    bests: Mapping[Dtype, Best],
+    *,
+    trainer: str,
+    gate_work: Talk | Duel | None = None,
 ) -> dict[str, Json]:
-    """Parity, then the three comparisons with this trainer; without parity there is no ratio."""
-    flat = prepare(options, FOR_PARITY[options.shape.name], work, name="parity")
+    """Parity, on work of its own where there is some, then the three comparisons; without parity there is no ratio."""
+    flat = prepare(options, FOR_PARITY[options.shape.name], gate_work or work, name="parity")
     gate = parity.check(flat.task("random", "float32"))
     if not gate.holds:
         return {"parity": False, "parity_found": asdict(gate), "peer": {}, "pairs": {}}

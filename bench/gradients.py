@@ -1,5 +1,6 @@
 """The gradients of a run's first step, as both sides compute them: losses hide errors of several per cent."""
 
+import asyncio
 from contextlib import suppress
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from afina.data.render import Renderer
 from afina.data.tokens import TokenFile
 from afina.engine import adapters, losses, model
 from afina.engine.losses import Loss
@@ -14,14 +16,18 @@ from afina.engine.train import forward_backward
 from afina.engine.types import Batch
 from afina.host.runs import adapter_spec, start_folder
 from afina.schemas.runs import RunSpec
-from afina.training import preferences
+from afina.training import preferences, rft
 from afina.training.batches import batches
 from afina.training.preferences import Pairs
-from bench import references
+from afina.training.rewards import graded
+from afina.training.rollouts import Questions, Rollout
+from bench import references, replies, trying
 from bench.pace import Ended, Tokens
 from bench.recipe import Task
+from bench.rows import steps_of
 from bench.trl_preferences import PreferenceTrainer
-from bench.trl_run import Trainer, Watched
+from bench.trl_run import Following, Trainer
+from bench.trl_trials import TrialTrainer
 
 
 def ours(given: Task) -> Path:
@@ -43,21 +49,38 @@ def first(given: Task) -> tuple[Batch, Loss]:
     if spec.method == "supervised":
         _, batch = next(batches(spec, TokenFile.open(spec.training_tokens), start=0))
         return batch, losses.cross_entropy
+    if spec.method == "reinforcement":
+        return asyncio.run(lesson(given))
     assert spec.beta is not None
     known = references.read(given)
     _, numbers, batch = next(preferences.batches(spec, Pairs(spec.training_tokens), start=0))
     return batch, losses.preference(spec.beta, {n: (known[n, 0], known[n, 1]) for n in numbers})
 
 
+async def lesson(given: Task) -> tuple[Batch, Loss]:
+    """What the replies of the first step teach."""
+    questions, said = Questions(given.spec.training_tokens), replies.kept(given)[0]
+    numbers = steps_of(given.spec, len(questions))[0]
+    each, decode = len(said) // len(numbers), Renderer(given.base).decode
+    made = [
+        Rollout(numbers[i // each], tuple(one.prompt), tuple(one.ids), tuple(one.logprobs), decode(one.ids))
+        for i, one in enumerate(said)
+    ]
+    groups = [made[i : i + each] for i in range(0, len(made), each)]
+    found = rft.lesson(given.spec, await graded(groups, questions, trying.judge(given.spec)))
+    assert found is not None, "some replies earn more than others"
+    return found
+
+
 class Once:
     """Ends the peer's training after its first step."""
 
-    def stepped(self, loss: float, tokens: Tokens, *, now: float) -> None:
+    def stepped(self, loss: float, tokens: Tokens, *, now: float, sampling: float = 0.0) -> None:
         """The first step has ended."""
         raise Ended
 
 
-class Keeping(Watched):
+class Keeping(Following):
     """Keeps the gradients that the optimizer is about to get."""
 
     kept: dict[str, Tensor]
@@ -86,10 +109,21 @@ class KeepingPreferenceTrainer(Keeping, PreferenceTrainer):
     """DPOTrainer, which keeps them."""
 
 
+class KeepingTrialTrainer(Keeping, TrialTrainer):
+    """GRPOTrainer, which keeps them."""
+
+
+KEEPING = {
+    "supervised": KeepingTrainer,
+    "dpo": KeepingPreferenceTrainer,
+    "reinforcement": KeepingTrialTrainer,
+}
+
+
 def peer(given: Task) -> Path:
     """A file of TRL's gradients at its first optimizer step."""
     torch.set_num_threads(given.spec.threads)
-    trainer = (KeepingPreferenceTrainer if given.spec.method == "dpo" else KeepingTrainer)(given, Once())
+    trainer = KEEPING[given.spec.method](given, Once())
     with suppress(Ended):
         trainer.train()
     path = Path(given.spec.folder) / "gradients.safetensors"

@@ -13,11 +13,15 @@ from bench.legs import peak_bytes
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step: its duration, loss, and a hash of the token ids and the places that were supervised."""
+    """One optimizer step: its duration, loss, and a hash of the token ids and the places that were supervised.
+
+    `sampling` is the part of it in which replies were tried out and graded, where a method does that.
+    """
 
     seconds: float
     loss: float
     digest: str
+    sampling: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Window:
     def seconds(self) -> float:
         """How long the steps took together."""
         return sum(step.seconds for step in self.steps)
+
+    @property
+    def sampling(self) -> float:
+        """How long trying out and grading took in them."""
+        return sum(step.sampling for step in self.steps)
 
 
 @dataclass(frozen=True)
@@ -73,9 +82,9 @@ class Pace:
         self._real = self._computed = 0
         self._since = time.perf_counter()
 
-    def stepped(self, loss: float, tokens: Tokens, *, now: float) -> float:
+    def stepped(self, loss: float, tokens: Tokens, *, now: float, sampling: float = 0.0) -> float:
         """Note a step that ended at `now`; the seconds for which the loop was held up afterwards."""
-        self._steps.append(Step(now - self._since, loss, tokens.digest))
+        self._steps.append(Step(now - self._since, loss, tokens.digest, sampling))
         self._real += len(tokens.ids)
         self._computed += tokens.computed
         if len(self._steps) == self._wanted:

@@ -1,10 +1,14 @@
 """The run that both legs are given: one `RunSpec`, with the numbers that a job of the product would get."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from afina.schemas.fine_tuning import DpoHyperparameters, SupervisedHyperparameters
-from afina.schemas.runs import LoraSpec, RunSpec
+from afina.schemas.fine_tuning import (
+    DpoHyperparameters,
+    ReinforcementHyperparameters,
+    SupervisedHyperparameters,
+)
+from afina.schemas.runs import LoraSpec, RunSpec, Trials
 from afina.training import plan
 from afina.training.plan import BaseFacts
 from bench.variants import DEFAULT, Dtype, Variant
@@ -16,16 +20,20 @@ ASKED = SupervisedHyperparameters(n_epochs=1, batch_size=1, learning_rate_multip
 
 @dataclass(frozen=True)
 class Task:
-    """What a training leg is given: a run, the folder of its base model, and to TRL how SFTTrainer is called."""
+    """What a training leg is given: a run, the folder of its base model, and to TRL how its trainer is called.
+
+    Where replies are tried out, one id in `ends` ends them, or none does.
+    """
 
     spec: RunSpec
     base: Path
     variant: Variant = DEFAULT
+    ends: int | None = None
 
     def beside(self, name: str, variant: Variant = DEFAULT) -> "Task":
         """The same run in a folder of its own."""
         folder = f"{self.spec.folder}/{name}"
-        return Task(self.spec.model_copy(update={"folder": folder}), self.base, variant)
+        return replace(self, spec=self.spec.model_copy(update={"folder": folder}), variant=variant)
 
 
 def preferring(spec: RunSpec, base: Path) -> RunSpec:
@@ -33,6 +41,18 @@ def preferring(spec: RunSpec, base: Path) -> RunSpec:
     asked = DpoHyperparameters(n_epochs=1, batch_size=1, learning_rate_multiplier=1.0)
     rate = plan.learning_rate(asked, BaseFacts.read(base))
     return spec.model_copy(update={"method": "dpo", "beta": plan.BETA, "learning_rate": rate})
+
+
+def trying(spec: RunSpec, base: Path, trials: Trials) -> RunSpec:
+    """The same run over prompts, at the rate that a job with a grader gets."""
+    asked = ReinforcementHyperparameters(n_epochs=1, batch_size=1, learning_rate_multiplier=1.0)
+    found = {
+        "method": "reinforcement",
+        "trials": trials,
+        "learning_rate": plan.learning_rate(asked, BaseFacts.read(base)),
+        "validation_tokens": spec.training_tokens,
+    }
+    return spec.model_copy(update=found)
 
 
 def recipe(folder: Path, base: Path, *, batch: int, dtype: Dtype, threads: int) -> RunSpec:

@@ -9,6 +9,9 @@ from bench.pace import Ended, Pace
 from bench.recipe import Task
 from bench.trl_preferences import PreferenceTrainer
 from bench.trl_run import Trainer
+from bench.trl_trials import TrialTrainer
+
+TRAINERS = {"supervised": Trainer, "dpo": PreferenceTrainer, "reinforcement": TrialTrainer}
 
 
 def train(connection: Connection, given: Task) -> None:
@@ -16,7 +19,7 @@ def train(connection: Connection, given: Task) -> None:
     torch.set_num_threads(given.spec.threads)
     Path(given.spec.folder).mkdir(parents=True, exist_ok=True)
     pace = Pace(connection)
-    trainer = (PreferenceTrainer if given.spec.method == "dpo" else Trainer)(given, pace)
+    trainer = TRAINERS[given.spec.method](given, pace)
     connection.send("ready")
     try:
         pace.wait()

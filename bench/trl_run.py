@@ -30,18 +30,16 @@ UNLABELLED = -100
 class Watch(Protocol):
     """Who is told about steps."""
 
-    def stepped(self, loss: float, tokens: Tokens, *, now: float) -> object:
+    def stepped(self, loss: float, tokens: Tokens, *, now: float, sampling: float = 0.0) -> object:
         """A step has ended."""
         ...
 
 
-class Watched(transformers.Trainer):
-    """With our rate at every step, and an eye on what each step is given; nothing else is changed."""
+class Following(transformers.Trainer):
+    """Begins as our run does and has our rate at every step; somebody is told about each."""
 
     rates: Sequence[float]
     watch: Watch
-    seen: Mapping[str, Tensor]
-    loss: Tensor
 
     def begin(self, given: Task) -> None:
         """From the adapter that the run starts with."""
@@ -60,11 +58,26 @@ class Watched(transformers.Trainer):
         )
         return self.lr_scheduler
 
+    def told(self, now: float) -> None:
+        """A step has ended at this time."""
+        raise NotImplementedError
+
+
+class Watched(Following):
+    """With an eye on what each step is given; nothing else is changed."""
+
+    seen: Mapping[str, Tensor]
+    loss: Tensor
+
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Tensor], *more: object) -> Tensor:
         """Remember what went in and what came out; looked at after the step's time was taken."""
         self.seen = dict(inputs)
         self.loss = super().training_step(model, inputs, *more)
         return self.loss
+
+    def told(self, now: float) -> None:
+        """A step has ended at this time."""
+        self.watch.stepped(float(self.loss), seen(self.seen), now=now)
 
 
 class Trainer(Watched, SFTTrainer):
@@ -87,15 +100,14 @@ class Trainer(Watched, SFTTrainer):
 class Steps(TrainerCallback):
     """Tells the watch about the end of each step."""
 
-    def __init__(self, trainer: Watched) -> None:
+    def __init__(self, trainer: Following) -> None:
         self.trainer = trainer
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         """A step has ended."""
-        loss, now = float(self.trainer.loss), time.perf_counter()
-        self.trainer.watch.stepped(loss, seen(self.trainer.seen), now=now)
+        self.trainer.told(time.perf_counter())
 
 
 def seen(inputs: Mapping[str, Tensor]) -> Tokens:

@@ -14,7 +14,7 @@ FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to call SFTTrainer. `dtype` is that of the frozen weights; `autocast` is mixed precision over them.
+    """One way to call a trainer. `dtype` is that of the frozen weights; `autocast` is mixed precision over them.
 
     Since its 1.16, TRL computes logits only where there is a label and in chunks ("chunked nll") without being asked.
     """
@@ -26,6 +26,9 @@ class Variant:
     layout: Layout = "padded"
     autocast: bool = False
     references: bool = False  # of preferences: known before the first step, not asked for at each
+    rows: int = (
+        8  # of reinforcement: computed in one pass, as the defaults have it; a step accumulates passes
+    )
 
 
 DEFAULT = Variant("defaults, float32", "float32", checkpointing=True, order="random")

@@ -14,7 +14,7 @@ from bench.roofline import Reading
 from bench.shapes import SMALL, TINY
 from bench.variants import CANDIDATES, DEFAULT, Dtype, best
 
-from bench import contest, flops, jobs, roofline, serve
+from bench import contest, flops, grpo, jobs, roofline, serve
 
 GATE = Parity(True, 0.0, 1.0, 0.0, "a")
 
@@ -80,6 +80,27 @@ def test_jobs_are_compared_with_both_and_with_their_solo_runs() -> None:
     found = jobs.judged([one] * 3, 0.0).figures
     assert (found["ratio_default"], found["ratio_own_sequential"]) == (4.0, 1.5)
     assert found["loss_gap"] == pytest.approx(1e-4, rel=1e-2)
+
+
+def tried(ours: float, peer: float, *, real: int = 10) -> Round[Window]:
+    """A turn in which half of the time went into sampling, and on the peer's side a quarter."""
+    legs = {"ours": (ours, ours / 2, 10), "default": (peer, peer / 4, real), "best": (peer - 1, peer / 4, 10)}
+    return {
+        name: Sample(Window((Step(seconds, 0.0, "d", sampling),), count, 10, peak=100), 0.0)
+        for name, (seconds, sampling, count) in legs.items()
+    }
+
+
+def test_whole_steps_and_updates_are_compared_apart() -> None:
+    found = grpo.figures(GATE, [tried(2.0, 8.0)] * 3)
+    assert (found["ratio_default"], found["ratio_update"]) == (4.0, 6.0)
+    assert (found["ratio_best"], found["ratio_update_best"]) == (3.5, 5.0)
+
+
+def test_a_side_that_reads_or_writes_more_gives_no_ratio() -> None:
+    found = grpo.figures(GATE, [tried(2.0, 8.0), tried(2.0, 8.0, real=11)])
+    assert found["parity"] is False
+    assert not [key for key in found if "ratio" in key]
 
 
 def test_every_job_takes_forty_whole_steps_and_differs() -> None:

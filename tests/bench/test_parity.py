@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from bench.rows import Duel, Talk
 from bench.shapes import Shape
 from safetensors.numpy import load_file, save_file
 
-from bench import parity
+from bench import grpo, parity
 
 SOUND = Parity(
     same_tokens=True, worst_loss=1e-7, adapter_cosine=0.99999, worst_gradient=1e-6, worst_tensor="a"
@@ -83,6 +84,15 @@ def course(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("course", [SHORT, PAIRS], indirect=True, ids=["sft", "dpo"])
 def test_trl_and_the_engine_take_the_same_steps(course: Course) -> None:
     found = parity.check(course.task("random", "float32"))
+    assert found.holds, found
+
+
+@pytest.mark.slow
+def test_trl_learns_the_same_from_the_same_replies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "STEPS", 3)
+    given = Options(MINI, True, False, tmp_path, time.monotonic(), pairs=1, steps=1, seconds=60)
+    task = grpo.prepare(given, MINI, replace(grpo.GATE, prompt=24, reply=16), name="parity")
+    found = parity.check(task)
     assert found.holds, found
 
 

@@ -37,7 +37,8 @@ def preference(beta: float, references: Mapping[int, tuple[float, float]]) -> Lo
         sums: dict[int, list[Tensor]] = {}
         for values, sequence in zip(logprobs, sequences, strict=True):
             assert sequence.group is not None, "a preference is a group of two"
-            sums.setdefault(sequence.group, []).append(values.sum())
+            # Sums of hundreds of terms nearly cancel in a margin: in float32 their last bits are seen in the loss.
+            sums.setdefault(sequence.group, []).append(values.double().sum())
         losses: list[Tensor] = []
         for group, (chosen, rejected) in sums.items():
             margin = beta * ((chosen - references[group][0]) - (rejected - references[group][1]))
