@@ -90,6 +90,36 @@ def test_two_arms_that_are_alike_are_called_so_in_about_95_of_100():
     assert 180 <= called <= 198
 
 
+WORDS = ["condition", "known", "long", "subject", "treatment", "cause", "sign", "dose", "course", "risk"]
+
+
+def by_chance(name: ArmName, random: np.random.Generator, hard: np.ndarray) -> Arm:
+    """Answers of random words and likelihoods around each case's own: any two arms made so are alike."""
+    texts = (" ".join(random.choice(WORDS, 6)) + "." for _ in hard)
+    found = (Likelihood(10, max(0.1, h + random.normal(0, 0.5)), int(random.integers(0, 11))) for h in hard)
+    return Arm(name, tuple(Reply(text.capitalize(), 9) for text in texts), tuple(found))
+
+
+def test_a_pair_that_is_alike_is_called_so_in_all_metrics_at_once_in_95_of_100():
+    random = np.random.default_rng(3)
+    cases = [Case(f"What {a} has {b}?", f"A {a} and a {b}.") for a in WORDS[:5] for b in WORDS[5:]]
+    called = enough = 0
+    for _ in range(100):
+        hard = random.normal(3.0, 1.0, len(cases))
+        found = compare(cases, [by_chance("prompted", random, hard), by_chance("tuned", random, hard)])
+        assert len(found.verdicts) >= 6
+        called += all(one.outcome == "not_shown" for one in found.verdicts)
+        enough += found.prompting_is_enough
+    assert called >= 95
+    assert enough >= 95
+
+
+def test_a_gain_in_one_metric_of_many_is_still_seen():
+    better = replace(PROMPTED, name="tuned", likelihoods=TUNED.likelihoods)
+    found = compare(CASES, [BASE, PROMPTED, better])
+    assert not found.prompting_is_enough
+
+
 def test_what_got_worse_is_said():
     found = compare(CASES, [TUNED, BASE]).verdicts
     assert {one.metric: one.outcome for one in found} == {

@@ -1,11 +1,12 @@
 """Bootstrap intervals: repeatable, around the figure, as wide as theory says, and paired where items are."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
-from afina.evals.intervals import Interval, difference, mean, ratio
+from afina.evals.intervals import Interval, difference, expanded, mean, ratio, together
 
 
 def test_equal_values_leave_no_doubt():
@@ -40,6 +41,33 @@ def test_a_difference_is_paired():
     found = difference((better, ones), (items, ones))
     assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
     assert not mean(better).above(mean(items))
+
+
+@pytest.mark.parametrize(("items", "least"), [(10, 0.90), (40, 0.93)])
+def test_intervals_of_few_items_hold_what_they_promise(items: int, least: float):
+    random = np.random.default_rng(4)
+    ones = [1.0] * items
+    held = 0
+    for _ in range(300):
+        found = difference((list(random.normal(0, 1, items)), ones), ([0.0] * items, ones))
+        held += found.low <= 0 <= found.high
+    assert held / 300 >= least
+
+
+def test_several_intervals_hold_together_where_each_is_wider():
+    assert together(1) == pytest.approx(0.95)
+    assert together(10) == pytest.approx(0.995)
+    values, ones = list(np.random.default_rng(5).random(40)), [1.0] * 40
+    one, other = (difference((values, ones), ([0.0] * 40, ones), level=level) for level in (0.95, 0.995))
+    assert other.low < one.low < one.value == other.value < one.high < other.high
+
+
+@pytest.mark.parametrize(
+    ("tail", "items", "student"), [(0.025, 20, -2.093), (0.0025, 60, -2.916), (0.025, 1000, -1.962)]
+)
+def test_tails_are_as_students(tail: float, items: int, student: float):
+    expected = NormalDist().cdf(student * math.sqrt(items / (items - 1)))
+    assert expanded(tail, items) == pytest.approx(expected, rel=0.02)
 
 
 def test_intervals_that_touch_are_not_apart():

@@ -23,7 +23,8 @@ ENGLISH: Words = {
     "judged_coherence": "coherence, 1 to 5 by a model",
     "prompt_tokens": "prompt tokens per answer",
     "items": "{count} held-out conversations; in brackets 95% intervals (bootstrap, {resamples} resamples)",
-    "paired": "better and worse are said where the interval of the difference, answer by answer, leaves zero out",
+    "paired": "better and worse are said where the interval of the difference, answer by answer, leaves zero out; "
+    "these intervals hold together, all metrics against an arm, in 95 of 100 comparisons",
     "verdict": "tuned against {arm}: {outcomes}",
     "better": "better in {metrics}",
     "worse": "worse in {metrics}",

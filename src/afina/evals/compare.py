@@ -123,7 +123,10 @@ class Duels:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is shown of the tuned model against another arm; `difference` is tuned minus the other, paired."""
+    """What is shown of the tuned model against another arm; `difference` is tuned minus the other, paired.
+
+    The intervals of all metrics against an arm hold together.
+    """
 
     metric: Metric
     against: ArmName
@@ -141,21 +144,34 @@ class Comparison:
 
     @property
     def prompting_is_enough(self) -> bool:
-        """Whether nothing shows that tuning is better than the prompt: every interval covers zero, or lies below."""
+        """Whether nothing shows that tuning is better than the prompt: no interval lies where it would be better.
+
+        As the intervals hold together, it is missed in at most 5 of 100 comparisons of models that are alike.
+        """
         return all(one.outcome != "better" for one in self.verdicts if one.against == "prompted")
 
 
 def compare(cases: Sequence[Case], arms: Sequence[Arm], headings: Sequence[str] = ()) -> Comparison:
     """Every metric over every arm; the last arm is the tuned one, and judged against the others."""
-    rows: list[Row] = []
-    verdicts: list[Verdict] = []
-    for metric in metrics(cases, arms, headings):
-        measured = [measure(metric, cases, arm, headings) for arm in arms]
-        rows.append(Row(metric, tuple(one.interval for one in measured)))
-        for place, arm in enumerate(arms[:-1]):
-            if measured[-1].known & measured[place].known:
-                verdicts.append(verdict(metric, arm.name, measured[-1], measured[place]))
-    return Comparison(tuple(rows), tuple(verdicts))
+    found: dict[Metric, list[Measured]] = {
+        metric: [measure(metric, cases, arm, headings) for arm in arms]
+        for metric in metrics(cases, arms, headings)
+    }
+    rows = tuple(Row(metric, tuple(one.interval for one in each)) for metric, each in found.items())
+    judged = [one for place, arm in enumerate(arms[:-1]) for one in against(arm.name, place, found)]
+    order = list(found)
+    return Comparison(rows, tuple(sorted(judged, key=lambda one: order.index(one.metric))))
+
+
+def against(arm: ArmName, place: int, found: Mapping[Metric, Sequence[Measured]]) -> list[Verdict]:
+    """The tuned model, which is the last one, beside the arm in this place: all metrics that both have, together."""
+    pairs: dict[Metric, tuple[Measured, Measured]] = {
+        metric: (each[-1], each[place])
+        for metric, each in found.items()
+        if each[-1].known & each[place].known
+    }
+    level = intervals.together(max(1, len(pairs)))
+    return [verdict(metric, arm, *pair, level=level) for metric, pair in pairs.items()]
 
 
 def metrics(cases: Sequence[Case], arms: Sequence[Arm], headings: Sequence[str]) -> list[Metric]:
@@ -205,11 +221,13 @@ def of_answer(metric: Metric, case: Case, answer: str, headings: Sequence[str]) 
             return term_overlap(case.question, answer)
 
 
-def verdict(metric: Metric, against: ArmName, tuned: Measured, other: Measured) -> Verdict:
+def verdict(
+    metric: Metric, against: ArmName, tuned: Measured, other: Measured, *, level: float = intervals.LEVEL
+) -> Verdict:
     """Better or worse only where the interval of the paired difference leaves zero out."""
     both = tuned.known & other.known
     one, two = tuned.of(both), other.of(both)
-    found = intervals.difference(one, two)
+    found = intervals.difference(one, two, level=level)
     sign = -1 if metric in LOWER_IS_BETTER else 1
     outcome: Outcome = "not_shown"
     if not found.low <= 0 <= found.high:
