@@ -108,7 +108,7 @@ def test_runs_with_the_official_client(official: openai.OpenAI):
     assert (first.status, first.model, first.error.message) == ("queued", "", "")
     assert first.per_testing_criteria_results[0].testing_criteria == "exact"
     base = str(official.base_url).removesuffix("v1/")
-    assert first.report_url == f"{base}evals/{eval.id}/runs/{first.id}"
+    assert first.report_url == f"{base}v1/evals/{eval.id}/runs/{first.id}"
     runs = official.evals.runs
     told = [each.to_dict() for each in made]
     assert [each.to_dict() for each in runs.list(eval.id)] == told
@@ -337,6 +337,11 @@ def test_a_run_of_a_model_or_an_eval_that_is_not_there(refusing: TestClient, ref
     assert reply.status_code == 404 and reply.json()["error"]["code"] == "model_not_found"
     reply = refusing.post("/v1/evals/eval_none/runs", json={"data_source": SOURCE})
     assert reply.status_code == 404 and reply.json()["error"]["param"] == "eval_id"
+
+
+def test_the_report_opens(client: TestClient, run: dict):
+    reply = client.get(run["report_url"])
+    assert reply.status_code == 200 and reply.json() == run
 
 
 def test_a_create_that_is_sent_again_is_one_object(client: TestClient, eval: str, run: dict):

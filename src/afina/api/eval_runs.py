@@ -35,8 +35,8 @@ router = APIRouter(prefix="/evals/{eval_id}/runs", route_class=ThreadedRoute)
 
 
 def with_report(run: EvalRun, request: Request) -> EvalRun:
-    """The run with the page that shows it, at the address by which the client came here."""
-    url = f"{request.base_url}evals/{run.eval_id}/runs/{run.id}"
+    """The run with the address at which it is shown, as the client came here: as JSON, to who has a key."""
+    url = f"{request.base_url}v1/evals/{run.eval_id}/runs/{run.id}"
     return run.model_copy(update={"report_url": url})
 
 
