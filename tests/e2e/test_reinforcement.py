@@ -66,6 +66,22 @@ def test_what_is_rewarded_is_learnt(server: Server, files: dict[str, str]) -> No
     words = f"Step 12/12 , train mean reward={last['train_mean_reward']:.2f}, full validation mean reward="
     assert any(event.message.startswith(words) for event in said)
     check_checkpoints(client, server, job, figures)
+    check_eval(client, job, figures)
+
+
+def check_eval(client: OpenAI, job, figures) -> None:
+    """Each look at the validation file is a run of the job's eval, whose items have a prompt, a reply and its grade."""
+    looked = {of["step"]: of["full_valid_mean_reward"] for of in figures if "full_valid_mean_reward" in of}
+    assert client.evals.retrieve(job.eval_id).testing_criteria[0].name == GRADER["name"]
+    runs = list(client.evals.runs.list(job.eval_id))
+    assert [int(run.metadata["step"]) for run in runs] == list(looked)
+    for run in runs:
+        items = list(client.evals.runs.output_items.list(run.id, eval_id=job.eval_id))
+        assert len(items) == run.result_counts.total == len(WORDS) * 2
+        mean = sum(item.results[0].score for item in items) / len(items)
+        assert mean == pytest.approx(looked[int(run.metadata["step"])])
+        assert [message.content for message in items[0].sample.input] == ["Give the word yes."]
+        assert items[0].sample.output[0].content and items[0].datasource_item == {"want": "yes"}
 
 
 def check_checkpoints(client: OpenAI, server: Server, job, figures) -> None:
