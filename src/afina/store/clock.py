@@ -30,6 +30,9 @@ def now_in_postgresql(element: Now, compiler: SQLCompiler, **options: Any) -> st
     return "CAST(extract(epoch FROM statement_timestamp()) AS double precision)"
 
 
+NOW = select(Now())
+
+
 def seconds(transaction: Transaction) -> int:
     """Now, as the wire counts it: whole seconds since 1970."""
-    return int(transaction.connection.execute(select(Now())).scalar_one())
+    return int(transaction.connection.execute(NOW).scalar_one())

@@ -38,7 +38,9 @@ def append(scope: Scope, job_id: str, events: Sequence[NewEvent], *, fence: int 
 
     `fence` is the one of the work that the events come from; None where no run is speaking.
     """
-    jobs.get(scope, job_id, hold=True)  # numbers have no gaps because one transaction at a time gives them
+    jobs.require(
+        scope, job_id, hold=True
+    )  # numbers have no gaps because one transaction at a time gives them
     if fence is not None:
         work.require(scope, job_id, fence)
     known = known_steps(scope, job_id, events)
@@ -83,6 +85,8 @@ def numbered(event: NewEvent, number: int, now: int) -> JobEvent:
 def known_steps(scope: Scope, job_id: str, events: Sequence[NewEvent]) -> set[int]:
     """Which of the steps in `events` have figures already."""
     steps = {event.step for event in events if event.step is not None}
+    if not steps:
+        return set()
     query = select(job_events.c.step).where(job_events.c.job_id == job_id, job_events.c.step.in_(steps))
     return {step for step in scope.connection.execute(query).scalars() if step is not None}
 

@@ -27,6 +27,7 @@ UNFINISHED = sorted(set(get_args(JobStatus)) - FINAL)
 ONE = select(jobs).where(jobs.c.project_id == bindparam("project"), jobs.c.id == bindparam("job"))
 HELD = ONE.with_for_update()
 IS_THERE = ONE.with_only_columns(jobs.c.id)
+IS_HELD = IS_THERE.with_for_update()
 
 
 class JobChanges(TypedDict, total=False):
@@ -71,10 +72,10 @@ def get(scope: Scope, job_id: str, *, hold: bool = False) -> FineTuningJob:
     return from_row(FineTuningJob, row)
 
 
-def require(scope: Scope, job_id: str) -> None:
-    """Refuse what is not a job of this project."""
+def require(scope: Scope, job_id: str, *, hold: bool = False) -> None:
+    """Refuse what is not a job of this project; `hold` as in `get`."""
     mine = {"project": scope.project_id, "job": job_id}
-    if scope.connection.execute(IS_THERE, mine).first() is None:
+    if scope.connection.execute(IS_HELD if hold else IS_THERE, mine).first() is None:
         raise unknown(job_id)
 
 
