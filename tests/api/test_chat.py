@@ -180,3 +180,12 @@ def test_control_tokens_spelt_by_a_user_stay_text(played, client: TestClient):
 def test_a_viewer_does_not_spend(client: TestClient, project: str, new_key: Callable[..., str]):
     headers = {"authorization": f"Bearer {new_key(project, 'viewer')}"}
     assert client.post(CHAT, json={"model": "afina-tiny", "messages": HI}, headers=headers).status_code == 403
+
+
+def test_the_clients_own_streams_gather_the_reply(played, official: openai.OpenAI):
+    with official.chat.completions.stream(model="afina-tiny", messages=HI) as chat:
+        said = [event.delta for event in chat if event.type == "content.delta"]
+        assert chat.get_final_completion().choices[0].message.content == "".join(said) == played.text
+    with official.responses.stream(model="afina-tiny", input="Hi") as response:
+        said = [event.delta for event in response if event.type == "response.output_text.delta"]
+        assert response.get_final_response().output_text == "".join(said) == played.text

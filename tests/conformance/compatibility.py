@@ -58,6 +58,7 @@ RESOURCES = (
 )
 TRANSPORT = {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
 FILES = {"file", "data"}
+MARK = "~"
 # What the client makes of other operations, or computes by itself.
 WITHOUT_A_REQUEST = {
     "chat.completions": {"parse", "stream"},
@@ -70,6 +71,7 @@ WITHOUT_A_REQUEST = {
 BY_HAND = {
     "files.create": {"file", "purpose", "expires_after"},
     "uploads.parts.create": {"data"},
+    "conversations.items.create": {"include"},
     "chat.completions.list": {"metadata"},
     "fine_tuning.jobs.list": {"metadata"},
     "admin.organization.usage": {
@@ -88,6 +90,7 @@ IGNORED: Mapping[str, set[str]] = {
     "chat.completions.create": HINTS
     | {"audio", "prediction", "reasoning_effort", "verbosity", "web_search_options"},
     "completions.create": {"user"},
+    "conversations.items.create": {"include"},
     "embeddings.create": {"user"},
     "responses.compact": CACHES | {"image", "service_tier"},
     "responses.create": HINTS
@@ -175,15 +178,15 @@ def operations(app: FastAPI) -> Iterator[Operation]:
 
 
 def operation(app: FastAPI, nobody: Nobody, name: str, method: Callable[..., object]) -> Operation:
-    """One operation: what has to be given is given by its own name, so that the path shows where it goes."""
+    """One operation: what has to be given is given by its own name, marked, so that the path shows where it goes."""
     parameters = [
         each for each in inspect.signature(method).parameters.values() if each.name not in TRANSPORT
     ]
     needed = [each.name for each in parameters if each.default is inspect.Parameter.empty]
     with suppress(openai.NotFoundError):
-        method(**{each: each.encode() if each in FILES else each for each in needed})
+        method(**{each: each.encode() if each in FILES else MARK + each for each in needed})
     sent = nobody.last
-    in_path = sent.url.path.split("/")
+    in_path = {part.removeprefix(MARK) for part in sent.url.path.split("/") if part.startswith(MARK)}
     rest = tuple(each.name for each in parameters if each.name not in in_path)
     return Operation(name, sent.method, sent.url.path, rest, route(app, sent.method, sent.url.path))
 
@@ -216,7 +219,7 @@ def tables() -> str:
             "",
             f"Done, without parameters: {names(bare)}.",
             "",
-            f"Not there yet: {names(missing)}.",
+            f"Not there yet: {names(missing) or 'nothing of these resources'}.",
         ]
     )
 
