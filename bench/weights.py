@@ -42,7 +42,7 @@ def write_adapter(new: NewAdapter) -> Path:
     """As the engine itself makes a new adapter, and noise."""
     made = adapters.create(model.load(new.base), new.spec)
     with torch.no_grad():
-        for pair in made.pairs.values():
+        for pair in made.share.pairs.values():
             pair.b.add_(torch.randn(pair.b.shape, generator=made.generator), alpha=new.noise)
     adapters.write(new.folder, adapters.snapshot(made, state=False))
     return new.folder

@@ -53,7 +53,7 @@ def stirred() -> Callable[..., Adapter]:
         adapter = adapters.create(frozen, spec or AdapterSpec(rank=4, alpha=8.0, seed=3))
         generator = torch.Generator().manual_seed(adapter.spec.seed + 1)
         with torch.no_grad():
-            for pair in adapter.pairs.values():
+            for pair in adapter.share.pairs.values():
                 pair.b.copy_(torch.randn(pair.b.shape, generator=generator) * size)
         return adapter
 

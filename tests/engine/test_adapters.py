@@ -210,4 +210,4 @@ async def test_specs_that_cannot_be_right_are_refused(engine, spec, words):
 def test_without_targets_all_usual_linears_of_the_base_are_changed(base, name, targets):
     adapter = adapters.create(model.load(base(name)), AdapterSpec(rank=2))
     assert adapter.spec.targets == targets
-    assert {n.rpartition(".")[2] for n in adapter.pairs} == set(targets)
+    assert {n.rpartition(".")[2] for n in adapter.share.pairs} == set(targets)

@@ -8,32 +8,13 @@ import torch
 from afina.engine import adapters, model, train
 from afina.engine.losses import cross_entropy, policy_gradient, preference
 from afina.engine.types import AdapterSpec, Batch, Sequence
+from oracle import difference, finish, plain_loss
 from tiny_families import CONFIGS
-
-
-def finish(work):
-    """Run a request's units to the end and take what it returns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-
-
-def difference(ours, theirs) -> float:
-    return float((ours - theirs).norm() / theirs.norm())
 
 
 def gradients_by_peft(network, one_by_one, batch: Batch):
     """The loss and the gradients by name, as a plain loop over the sequences has them."""
-    total = sum(s.weights[i] for s in batch.sequences for i in s.supervised)
-    losses = [
-        -(values * torch.tensor([s.weights[i] for i in s.supervised])).sum() / total
-        for values, s in zip(one_by_one(network, batch), batch.sequences, strict=True)
-    ]
-    loss = torch.stack(losses).sum()
-    loss.backward()
-    return float(loss.detach()), {
+    return plain_loss(network, one_by_one, batch), {
         n.replace(".default.", "."): p.grad for n, p in network.named_parameters() if p.grad is not None
     }
 

@@ -1,4 +1,4 @@
-"""An adapter and all that belongs to it: factors, gradients, optimizer, generator; stored as PEFT stores it.
+"""What a run trains and all that belongs to it; and low-rank adapters, stored as PEFT stores them.
 
 A folder holds `adapter_config.json` and `adapter_model.safetensors`, and with the training state also
 `optimizer.safetensors` and `state.json`. Nothing is pickled.
@@ -6,7 +6,7 @@ A folder holds `adapter_config.json` and `adapter_model.safetensors`, and with t
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from afina.blobs import sync_folder
 from afina.engine.lora import Pair, Share, new_pairs
 from afina.engine.model import Model
-from afina.engine.types import LINEARS, AdamW, AdapterSpec, StepReport
+from afina.engine.types import LINEARS, AdamW, AdapterSpec, FullSpec, StepReport
 from afina.errors import InvalidRequest, clipped
 
 CONFIG = "adapter_config.json"
@@ -50,30 +50,31 @@ _PLAIN: dict[str, tuple[object, ...]] = {
 
 @dataclass(slots=True)
 class Adapter:
-    """One adapter's own world; nothing in it is shared with another. No other adapter ever has its `serial`."""
+    """One adapter's own world; nothing in it is shared with another. No other adapter ever has its `serial`.
 
-    spec: AdapterSpec
-    pairs: dict[str, Pair]
+    `tensors` are what is trained, by the names under which it is stored; `share` is what that adds to a pass.
+    """
+
+    spec: AdapterSpec | FullSpec
+    tensors: dict[str, nn.Parameter]
+    share: Share
     generator: torch.Generator
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.AdamW = field(init=False)
     steps: int = 0
     finite: bool = True
     serial: int = field(default_factory=count().__next__)
-    share: Share = field(init=False)
 
     def __post_init__(self) -> None:
-        self.share = Share(self.pairs, self.spec.scale)
+        self.optimizer = torch.optim.AdamW(self.parameters, fused=True)
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """All factors, in the order of the model's linears."""
-        return [p for pair in self.pairs.values() for p in (pair.a, pair.b)]
+        """All that is trained, in the order of the model's parts."""
+        return list(self.tensors.values())
 
     def named(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Parameters under PEFT's names."""
-        for name, pair in self.pairs.items():
-            yield f"base_model.model.model.layers.{name}.lora_A.weight", pair.a
-            yield f"base_model.model.model.layers.{name}.lora_B.weight", pair.b
+        """Parameters under the names of their files."""
+        yield from self.tensors.items()
 
     def discard_gradients(self) -> None:
         """Forget what was accumulated, so that a pass that failed leaves nothing behind."""
@@ -114,9 +115,16 @@ def create(model: Model, spec: AdapterSpec) -> Adapter:
     generator = torch.Generator().manual_seed(spec.seed)
     pairs = new_pairs(shapes, spec.rank, generator)
     moved = {name: Pair(_parameter(pair.a, model), _parameter(pair.b, model)) for name, pair in pairs.items()}
-    parameters = [p for pair in moved.values() for p in (pair.a, pair.b)]
-    optimizer = torch.optim.AdamW(parameters, fused=True)
-    return Adapter(replace(spec, targets=targets), moved, generator, optimizer)
+    return Adapter(replace(spec, targets=targets), _named(moved), Share(moved, spec.scale), generator)
+
+
+def _named(pairs: dict[str, Pair]) -> dict[str, nn.Parameter]:
+    """Factors under PEFT's names."""
+    tensors: dict[str, nn.Parameter] = {}
+    for name, pair in pairs.items():
+        tensors[f"base_model.model.model.layers.{name}.lora_A.weight"] = pair.a
+        tensors[f"base_model.model.model.layers.{name}.lora_B.weight"] = pair.b
+    return tensors
 
 
 def _targets(model: Model, spec: AdapterSpec) -> tuple[str, ...]:
@@ -163,9 +171,8 @@ def load(model: Model, spec: AdapterSpec | None, start: Path) -> Adapter:
     if spec is not None:
         _check_same(found, replace(spec, targets=_targets(model, spec)))
     adapter = create(model, spec or found)
-    _fill(dict(adapter.named()), _read(start / WEIGHTS), file=WEIGHTS)
-    if (start / STATE).is_file():
-        _restore(adapter, start)
+    fill(adapter.tensors, _read(start / WEIGHTS), file=WEIGHTS)
+    restore(adapter, start)
     return adapter
 
 
@@ -208,26 +215,30 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise InvalidRequest(f"{path.name} is missing or is not a whole safetensors file.") from error
 
 
-def _fill(into: dict[str, Tensor], values: dict[str, Tensor], *, file: str) -> None:
-    """Copy by name; both sides must have the same names and shapes, and every number must be finite."""
+def fill(into: Mapping[str, Tensor], values: Mapping[str, Tensor], *, file: str) -> None:
+    """Copy by name, or nothing: both sides must have the same names and shapes, and every number must be finite."""
     if into.keys() != values.keys():
         raise InvalidRequest(
             f"{file} has {len(into.keys() ^ values.keys())} tensors too few or too many for this base model: "
             "was it made for another?"
         )
+    for name, tensor in into.items():
+        if tensor.shape != values[name].shape:
+            raise InvalidRequest(
+                f"{file}: {name} has the shape {list(values[name].shape)}; this base model and the rank "
+                f"need {list(tensor.shape)}. Was it made for another?"
+            )
+        if not values[name].isfinite().all():
+            raise InvalidRequest(f"{file}: {name} holds numbers that are not finite.")
     with torch.no_grad():
         for name, tensor in into.items():
-            if tensor.shape != values[name].shape:
-                raise InvalidRequest(
-                    f"{file}: {name} has the shape {list(values[name].shape)}; this base model and the rank "
-                    f"need {list(tensor.shape)}. Was it made for another?"
-                )
-            if not values[name].isfinite().all():
-                raise InvalidRequest(f"{file}: {name} holds numbers that are not finite.")
             tensor.copy_(values[name])
 
 
-def _restore(adapter: Adapter, folder: Path) -> None:
+def restore(adapter: Adapter, folder: Path) -> None:
+    """The training state that a folder may hold: optimizer, step and generator."""
+    if not (folder / STATE).is_file():
+        return
     values = _read(folder / OPTIMIZER)
     try:
         adapter.steps = int(json.loads((folder / STATE).read_text("utf-8"))["steps"])
@@ -235,7 +246,7 @@ def _restore(adapter: Adapter, folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InvalidRequest(f"{STATE} or {OPTIMIZER} is not the state of a training.") from error
     moments = _blank_moments(adapter) if adapter.steps else {}
-    _fill(moments, values, file=OPTIMIZER)
+    fill(moments, values, file=OPTIMIZER)
     for name, parameter in adapter.named() if adapter.steps else ():
         first, second = moments[f"{name}.exp_avg"], moments[f"{name}.exp_avg_sq"]
         step = torch.tensor(float(adapter.steps), device=parameter.device)
@@ -247,21 +258,23 @@ def _blank_moments(adapter: Adapter) -> dict[str, Tensor]:
 
 
 def snapshot(adapter: Adapter, *, state: bool) -> dict[str, bytes]:
-    """The files of an adapter's folder as bytes; gradients not yet applied are not part of it."""
+    """The files of a low-rank adapter's folder as bytes; gradients not yet applied are not part of it."""
+    assert isinstance(adapter.spec, AdapterSpec)
     files = {
         WEIGHTS: save({name: p.detach().cpu().contiguous() for name, p in adapter.named()}, {"format": "pt"})
     }
     if state:
-        held = adapter.optimizer.state
-        kept = {"generator": adapter.generator.get_state()}
-        kept |= {
-            f"{name}.{kind}": held[p][kind].cpu()
-            for name, p in adapter.named()
-            if p in held
-            for kind in MOMENTS
-        }
-        files |= {OPTIMIZER: save(kept), STATE: json.dumps({"steps": adapter.steps}).encode()}
+        files |= {OPTIMIZER: save(kept(adapter)), STATE: json.dumps({"steps": adapter.steps}).encode()}
     return files | {CONFIG: json.dumps(_config(adapter.spec), indent=2).encode()}
+
+
+def kept(adapter: Adapter) -> dict[str, Tensor]:
+    """What `restore` needs beside the step: the generator's state and the optimizer's moments."""
+    held = adapter.optimizer.state
+    moments = {
+        f"{name}.{kind}": held[p][kind].cpu() for name, p in adapter.named() if p in held for kind in MOMENTS
+    }
+    return {"generator": adapter.generator.get_state(), **moments}
 
 
 def _config(spec: AdapterSpec) -> dict[str, object]:

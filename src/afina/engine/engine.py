@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
-from afina.engine import adapters, model, train
+from afina.engine import adapters, full, model, train
 from afina.engine.adapters import Adapter
 from afina.engine.losses import Loss
 from afina.engine.sample import Row, Sampler
@@ -17,6 +18,7 @@ from afina.engine.types import (
     AdamW,
     AdapterSpec,
     Batch,
+    FullSpec,
     Logprobs,
     LossReport,
     SamplingParams,
@@ -40,6 +42,7 @@ class Engine:
         self._model = base
         self._scheduler = scheduler
         self._adapters: dict[str, Adapter] = {}
+        self._whole: Adapter | None = None  # what trains the model's own weights
         self._sampler = Sampler(base)
         scheduler.serve(self._sampler)
 
@@ -95,10 +98,13 @@ class Engine:
         """How many samples are being made or wait for a place."""
         return self._sampler.live
 
-    async def create_adapter(self, adapter: str, spec: AdapterSpec | None, start: Path | None = None) -> None:
+    async def create_adapter(
+        self, adapter: str, spec: AdapterSpec | FullSpec | None, start: Path | None = None
+    ) -> None:
         """Make an adapter: new from `spec`, or from a PEFT folder `start`, whose shape a spec must match.
 
-        A folder saved with its state continues where it was: optimizer, step, generator.
+        With a `FullSpec` it is the model itself, as it is or as in a model's folder `start`; no other adapter may be
+        here before it or after it. A folder saved with its state continues where it was: optimizer, step, generator.
         """
         if spec is None and start is None:
             raise InvalidRequest("An adapter needs a spec or a folder to start from.")
@@ -106,10 +112,9 @@ class Engine:
         def work() -> None:
             if adapter in self._adapters:
                 raise InvalidRequest(f"There is an adapter named {adapter} already; drop it first.")
-            if start is not None:
-                self._adapters[adapter] = adapters.load(self._model, spec, start)
-            elif spec is not None:
-                self._adapters[adapter] = adapters.create(self._model, spec)
+            if self._whole is not None or (isinstance(spec, FullSpec) and self._adapters):
+                raise InvalidRequest("Who trains all weights of a model has it alone: open another engine.")
+            self._adapters[adapter] = self._made(spec, start)
 
         await self._do(adapter, work)
 
@@ -127,6 +132,7 @@ class Engine:
         """Score the supervised tokens of each sequence, with `top` alternatives to each; None is the base model."""
         batch = Batch(tuple(sequences), token_budget)
         if adapter is None:
+            self._check_base()
             return await self._wait(None, train.logprobs(self._model, None, batch, top=top))
         return await self._turns(adapter, lambda a: train.logprobs(self._model, a, batch, top=top))
 
@@ -143,7 +149,7 @@ class Engine:
             with suppress(RuntimeError):  # The loop is closed: nobody listens any more.
                 loop.call_soon_threadsafe(arrived.put_nowait, item)
 
-        row = Row(None if adapter is None else self._adapter(adapter), list(prompt), params, deliver)
+        row = Row(self._owner(adapter), list(prompt), params, deliver)
         try:
             self._sampler.add(row)
             self._scheduler.wake()
@@ -164,7 +170,7 @@ class Engine:
 
         Being cancelled frees all their places.
         """
-        held = None if adapter is None else self._adapter(adapter)
+        held = self._owner(adapter)
         loop, ended = asyncio.get_running_loop(), asyncio.Queue[Token | Exception]()
         made: list[list[Token]] = [[] for _ in prompts]
 
@@ -192,9 +198,9 @@ class Engine:
                 row.dropped = True
 
     async def save(self, adapter: str, path: Path, state: bool = False) -> None:
-        """Write a PEFT folder, durably; with `state` also what training needs to go on bit by bit."""
-        files = await self._do(adapter, lambda: adapters.snapshot(self._adapter(adapter), state=state))
-        await asyncio.to_thread(adapters.write, path, files)
+        """Write a PEFT folder or a model's, durably; with `state` also what training needs to go on bit by bit."""
+        rest = await self._do(adapter, lambda: self._written(self._adapter(adapter), path, state=state))
+        await asyncio.to_thread(rest)
 
     async def drop(self, adapter: str) -> None:
         """Forget an adapter; samples under way keep it until they end."""
@@ -204,6 +210,35 @@ class Engine:
             del self._adapters[adapter]
 
         await self._do(adapter, work)
+
+    def _made(self, spec: AdapterSpec | FullSpec | None, start: Path | None) -> Adapter:
+        match spec:
+            case FullSpec():
+                self._whole = full.create(self._model, spec, start)
+                return self._whole
+            case AdapterSpec() if start is None:
+                return adapters.create(self._model, spec)
+            case _:
+                assert start is not None
+                return adapters.load(self._model, spec, start)
+
+    def _written(self, held: Adapter, path: Path, *, state: bool) -> Callable[[], None]:
+        """Write an adapter as far as others must not train meanwhile; what is left to do for it."""
+        if held is self._whole:
+            full.write(self._model, held, path, state=state)
+            return partial(full.sync, path)
+        return partial(adapters.write, path, adapters.snapshot(held, state=state))
+
+    def _owner(self, adapter: str | None) -> Adapter | None:
+        """The adapter of that name; None is the base model."""
+        if adapter is not None:
+            return self._adapter(adapter)
+        self._check_base()
+        return None
+
+    def _check_base(self) -> None:
+        if self._whole is not None and self._whole.steps:
+            raise InvalidRequest("The base model's own weights have been trained here: open another engine.")
 
     def _adapter(self, name: str) -> Adapter:
         try:

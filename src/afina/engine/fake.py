@@ -13,6 +13,7 @@ from afina.engine.types import (
     AdamW,
     AdapterSpec,
     Batch,
+    FullSpec,
     Logprobs,
     LossReport,
     SamplingParams,
@@ -27,7 +28,7 @@ from afina.errors import InvalidRequest, NotFound
 class FakeAdapter:
     """What a fake adapter has instead of weights: how often it was trained, and on how much since."""
 
-    spec: AdapterSpec
+    spec: AdapterSpec | FullSpec
     steps: int = 0
     pending: float = 0.0
 
@@ -59,7 +60,9 @@ class FakeEngine:
         """Forget everything."""
         self._held.clear()
 
-    async def create_adapter(self, adapter: str, spec: AdapterSpec | None, start: Path | None = None) -> None:
+    async def create_adapter(
+        self, adapter: str, spec: AdapterSpec | FullSpec | None, start: Path | None = None
+    ) -> None:
         """A new adapter, or one from a folder written by `save`; with its state there, its steps are continued."""
         self.calls.append(("create_adapter", adapter))
         if adapter in self._held:

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 class Scored(torch.autograd.Function):
-    """Hidden states [N, hidden], a frozen head [vocab, hidden] and ids [N] to log-probabilities and arg-max hits.
+    """Hidden states [N, hidden], a head [vocab, hidden] and ids [N] to log-probabilities and arg-max hits.
 
     By hand, because autograd would keep logits and log-probabilities, and walk over both once more.
     """
@@ -21,14 +21,15 @@ class Scored(torch.autograd.Function):
         scores.exp_()
         total = scores.sum(dim=-1)
         hits = likeliest == targets
-        ctx.save_for_backward(scores, total, weight, targets)
+        ctx.save_for_backward(scores, total, weight, targets, hidden if ctx.needs_input_grad[1] else None)
         ctx.mark_non_differentiable(hits)
         return own - total.log(), hits
 
     @staticmethod
-    def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
-        """The gradient of the hidden states: the head is frozen."""
-        scores, total, weight, targets = ctx.saved_tensors
+    def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        """The gradient of the hidden states, and of the head unless it is frozen."""
+        scores, total, weight, targets, hidden = ctx.saved_tensors
         grad_scores = scores * (-grad / total)[:, None]
         grad_scores.scatter_add_(1, targets[:, None], grad[:, None])
-        return grad_scores.to(weight.dtype) @ weight, None, None
+        grad_scores = grad_scores.to(weight.dtype)
+        return grad_scores @ weight, None if hidden is None else grad_scores.t() @ hidden, None

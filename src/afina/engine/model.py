@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 from afina.engine import attention
@@ -26,6 +26,7 @@ CHUNK = 2**26
 class Model:
     """The base model's parts that the engine drives, and the sizes it needs."""
 
+    network: PreTrainedModel
     body: nn.Module
     head: nn.Linear
     logits_scaling: float
@@ -110,6 +111,7 @@ def load(base: Path, *, dtype: str = "float32", device: str = "cpu") -> Model:
     network.eval().to(device).requires_grad_(False)
     routing = Routing()
     return Model(
+        network=network,
         body=network.model,
         head=network.lm_head,
         logits_scaling=getattr(config, "logits_scaling", 1.0),

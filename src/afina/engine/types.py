@@ -33,6 +33,13 @@ class AdapterSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class FullSpec:
+    """All weights of the base model itself, with no adapter beside it; `seed` decides what is left to chance."""
+
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sequence:
     """Token ids with the loss weight of each; with a parent, they continue the parent's ids.
 
