@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from afina import ids
 from afina.blobs import Blobs
+from afina.errors import InvalidRequest
 from afina.fsck import check
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import FineTuningJob, SupervisedHyperparameters, SupervisedMethod
@@ -138,6 +139,21 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 
 def test_a_life_without_faults_has_no_findings(installation: Installation):
     assert installation.found() == set()
+
+
+def test_a_model_whose_base_was_deleted_is_found(installation: Installation):
+    """One that was tuned as a whole is its own base; the server does not delete it while others need it."""
+    whole, beside = installation.model.id, "ft:afina-tiny:personal::beside00"
+    installation.plant("UPDATE models SET base = id WHERE id = :id", id=whole)
+    assert installation.found() == set()
+    row = installation.model.model_copy(update={"id": beside, "base": whole, "key": "other"})
+    with installation.database.scope(installation.project) as scope:
+        models.insert(scope, row)
+        with pytest.raises(InvalidRequest, match="the base of 1 tuned models") as error:
+            models.delete(scope, whole)
+    assert error.value.code == "model_in_use"
+    installation.plant("UPDATE models SET status = 'deleted' WHERE id = :id", id=whole)
+    assert ("I5", beside) in installation.found()
 
 
 def test_an_empty_installation_has_no_findings(tmp_path: Path):

@@ -109,6 +109,10 @@ def check_outcomes(seen: Survey, blobs: Blobs) -> Iterator[Finding]:
         wrong = problem_of(model, blobs) if model.kind != "base" and model.status != "deleted" else None
         if wrong is not None:
             yield Finding("I5", model.id, wrong, "restore its folder from a backup, or tune it again")
+    deleted = {model.id for model in seen.models if model.status == "deleted"}
+    for model in seen.models:
+        if model.status != "deleted" and model.base in deleted:
+            yield Finding("I5", model.id, "the model that it was tuned on has been deleted", WRITTEN_AROUND)
 
 
 def made_by(model: Model | None, job: FineTuningJob) -> bool:

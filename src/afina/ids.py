@@ -76,7 +76,11 @@ def derived_api_key(material: bytes) -> str:
 
 
 def tuned_model_name(base: str, organization: str, suffix: str | None) -> str:
-    """`ft:{base}:{organization}:{suffix or nothing}:{8 characters}`."""
+    """`ft:{base}:{organization}:{suffix or nothing}:{8 characters}`; a base that was tuned itself began as another.
+
+    The names of bases that nobody tuned have no colons.
+    """
+    base = base.split(":")[1] if base.startswith("ft:") else base
     return f"ft:{base}:{organization}:{suffix or ''}:{random_text(8)}"
 
 

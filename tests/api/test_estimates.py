@@ -54,6 +54,27 @@ def ask(client: TestClient, upload: Callable[..., dict]) -> Callable[..., dict]:
     return post
 
 
+PARAMETERS = 6_819_072
+LINEARS = 6 * (2 * (256 + 256) + 2 * (256 + 128) + 3 * (256 + 768))  # widths in and out, of all layers
+
+
+def memory_of(weights: int, tokens: int) -> int:
+    """With what a pass keeps of each token in six layers, the scores of its vocabulary, and the process."""
+    kept = 6 * (10 * 256 + 11 * 256 + 13 * 128 + 4 * 768)
+    return weights + 4 * tokens * kept + 12 * tokens * 8192 + 2**29
+
+
+def test_all_weights_take_sixteen_bytes_each(ask: Callable[..., dict]):
+    found = ask(12, afina={"adapter": {"type": "full"}})
+    assert found["memory_bytes"] == memory_of(16 * PARAMETERS, tokens_in(12))
+
+
+def test_a_small_adapter_takes_little(ask: Callable[..., dict]):
+    found = ask(12, afina={"adapter": {"rank": 2, "targets": ["v_proj"]}})
+    factors = 6 * 2 * (256 + 128)
+    assert found["memory_bytes"] == memory_of(4 * PARAMETERS + 16 * factors, tokens_in(12))
+
+
 def numbers(**chosen: int) -> dict:
     return {"type": "supervised", "supervised": {"hyperparameters": chosen}}
 
@@ -69,6 +90,7 @@ def test_every_number_of_a_job(ask: Callable[..., dict]):
         "batch_size": 5,
         "steps": 9,
         "trained_tokens": 3 * tokens_in(12),
+        "memory_bytes": memory_of(4 * PARAMETERS + 16 * 16 * LINEARS, tokens_in(12)),
         "seconds": None,
         "finished_jobs": 0,
         "openai_usd": None,

@@ -66,7 +66,8 @@ def test_a_seed_is_chosen_and_numbers_are_auto(create: Callable[..., dict]):
     auto = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
     assert 0 <= job["seed"] < 2**31 and job["hyperparameters"] == auto
     assert job["method"] == {"type": "supervised", "supervised": {"hyperparameters": auto}}
-    assert job["afina"]["adapter"] == {"rank": 16, "alpha": 32.0, "rslora": False, "targets": None}
+    usual = {"type": "lora", "rank": 16, "alpha": 32.0, "rslora": False, "targets": None}
+    assert job["afina"]["adapter"] == usual
     assert job["afina"]["total_steps"] is None
 
 
@@ -93,6 +94,9 @@ def test_the_method_comes_before_the_deprecated_numbers(create: Callable[..., di
         ({"afina": {"lora": 1}}, "afina.lora", "unknown_parameter", ""),
         ({"afina": {"adapter": {"dora": True}}}, "afina.adapter.dora", "unknown_parameter", ""),
         ({"afina": {"adapter": {"rslora": 1}}}, "afina.adapter.rslora", "invalid_type", "a boolean"),
+        ({"afina": {"adapter": {"type": "half"}}}, "afina.adapter.type", "invalid_value", "'lora', 'full'"),
+        ({"afina": {"adapter": {"type": "full", "rank": 4}}}, "afina.adapter.rank", "unknown_parameter", ""),
+        ({"afina": {"adapter": "full"}}, "afina.adapter", "invalid_type", "an object"),
         ({"afina": {"adapter": {"targets": []}}}, "afina.adapter.targets", "invalid_value", "at least 1"),
         (
             {"afina": {"adapter": {"targets": ["q_proj", "c_attn"]}}},
@@ -164,7 +168,13 @@ def test_a_job_may_continue_a_tuned_model(
     database: Database,
     project: str,
 ):
-    shape = {"rank": 8, "alpha": 8.0, "rslora": True, "targets": ["v_proj", "q_proj", "v_proj"]}
+    shape = {
+        "type": "lora",
+        "rank": 8,
+        "alpha": 8.0,
+        "rslora": True,
+        "targets": ["v_proj", "q_proj", "v_proj"],
+    }
     job = create(afina={"adapter": shape})
     tuned = Model(
         id="ft:afina-tiny:personal::abcd1234",
@@ -186,6 +196,9 @@ def test_a_job_may_continue_a_tuned_model(
     for other in ({"rank": 4}, {"targets": ["q_proj"]}, {"rslora": False}):
         refused = client.post(JOBS, json={**body, "afina": {"adapter": shape | other}})
         assert refused.status_code == 400 and refused.json()["error"]["param"] == "afina.adapter"
+    refused = client.post(JOBS, json={**body, "afina": {"adapter": {"type": "full"}}})
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "afina.adapter.type"
+    assert f"{tuned.id} is an adapter" in refused.json()["error"]["message"]
 
 
 def test_in_production_the_demonstration_model_takes_no_other_name(

@@ -13,6 +13,7 @@ ESTIMATE = {
     "batch_size": 4,
     "steps": 48,
     "trained_tokens": 37_035,
+    "memory_bytes": 5 * 2**28,
     "seconds": [130, 200],
     "finished_jobs": 2,
     "openai_usd": 0.111105,
@@ -41,6 +42,7 @@ def test_it_says_everything_in_words(shown):
     assert (
         "time 2 min 10 s to 3 min 20 s once it runs, by the speed of finished jobs on afina-tiny (2)" in said
     )
+    assert "memory about 1.2 GiB while it trains, by our estimate" in said
     price = "about $0.11: gpt-4o-mini at $3 a million tokens, OpenAI's guide, 2026-11-22"
     assert f"at OpenAI {price}; tokens as afina-tiny counts" in said
 
@@ -70,6 +72,13 @@ def test_what_was_chosen_is_sent_and_told_on(afina, played):
     assert played.bodies[0]["method"]["supervised"]["hyperparameters"] == {"n_epochs": 2, "batch_size": 8}
     hint = "afina jobs create file-1 --model 'my model' --epochs 2 --batch-size 8"
     assert ran.err == f"start it with: {hint}\n"
+
+
+def test_all_weights_are_asked_for_and_told_on(afina, played):
+    played.estimate = ESTIMATE
+    ran = afina("estimate", "file-1", "-m", "afina-tiny", "--full")
+    assert played.bodies[0]["afina"] == {"adapter": {"type": "full"}}
+    assert ran.err == "start it with: afina jobs create file-1 --model afina-tiny --full\n"
 
 
 def test_what_lies_here_is_uploaded(afina, played, tmp_path):

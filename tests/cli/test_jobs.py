@@ -56,6 +56,11 @@ def test_create_sends_what_was_chosen(afina, played):
     assert played.headers[-1]["idempotency-key"]
 
 
+def test_create_asks_for_all_weights(afina, played):
+    afina("jobs", "create", "file-9", "-m", "afina-tiny", "--full")
+    assert played.bodies[0]["afina"] == {"adapter": {"type": "full"}}
+
+
 def test_create_sends_a_grader_from_its_file(afina, played, tmp_path):
     grader = {"type": "string_check", "name": "s", "input": "a", "reference": "b", "operation": "eq"}
     path = tmp_path / "grader.json"

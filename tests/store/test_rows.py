@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from afina.errors import InvalidRequest, NotFound, PermissionDenied
-from afina.schemas.fine_tuning import Adapter, JobDetails, JobError, SupervisedHyperparameters
+from afina.schemas.adapters import LowRank
+from afina.schemas.fine_tuning import JobDetails, JobError, SupervisedHyperparameters
 from afina.schemas.models import Model
 from afina.store import audit, files, hosts, jobs, keys, models, moves, projects, work
 from afina.store.database import Database
@@ -193,7 +194,7 @@ def test_a_job_is_stored_as_it_is(database: Database, project: str, new_job):
             scope,
             metadata={"team": "clínica"},
             integrations=[{"type": "wandb", "wandb": {"project": "p"}}],
-            afina=JobDetails(adapter=Adapter(rank=8)),
+            afina=JobDetails(adapter=LowRank(rank=8)),
             hyperparameters=SupervisedHyperparameters(n_epochs=3, learning_rate_multiplier=2.0),
             user_provided_suffix="s",
         )
@@ -277,8 +278,8 @@ def test_an_alias_leads_nowhere_once_its_model_is_gone(database: Database, proje
 
 def test_a_base_is_for_everybody_and_not_for_deletion(database: Database, project: str, other: str):
     with database.system() as system:
-        models.register(system, model("tiny", source="bundled"))
-        models.register(system, model("tiny", source="elsewhere"))
+        models.register(system, model("tiny", base="tiny", source="bundled"))
+        models.register(system, model("tiny", base="tiny", source="elsewhere"))
         assert models.base(system, "tiny").source == "elsewhere"
         with pytest.raises(NotFound):
             models.base(system, "ft:tiny:personal::a")
@@ -390,3 +391,36 @@ def test_all_processes_of_a_name_can_be_forgotten_at_once(database: Database) ->
             "two": None,
             "three": "acb:worker-1:z",
         }
+
+
+def test_hosts_of_models_that_were_tuned_are_left_when_nobody_asks(database: Database, project: str):
+    """Those of the operator's bases stay; those of deleted models go at once."""
+    names = ["tiny", "ft:tiny:personal::a", "ft:tiny:personal::b"]
+
+    def left(idle_seconds: float = 60) -> set[str]:
+        with database.system() as system:
+            return set(hosts.left(system, "w1", idle_seconds=idle_seconds))
+
+    with database.system() as system:
+        models.register(system, model("tiny", base="tiny", source="bundled"))
+    with database.scope(project) as scope:
+        for name in names[1:]:
+            models.insert(scope, model(name, base=name, kind="tuned"))
+    with database.system() as system:
+        for name in names:
+            hosts.ready(system, name, "w1", address="unix:/a")
+    assert left() == set()
+    with database.system() as system:
+        system.connection.execute(text("UPDATE hosts SET wanted_at = wanted_at - 100"))
+        hosts.want(system, names[2])
+    assert left() == {names[1]}
+    with database.scope(project) as scope:
+        models.delete(scope, names[2])
+    assert left() == {names[1], names[2]}
+    with database.system() as system:
+        assert hosts.left(system, "w2", idle_seconds=60) == []
+        assert hosts.gone_with(system, "w1") == 3
+        hosts.want(system, names[1])
+        assert set(hosts.wanted(system, within_seconds=60)) == {
+            names[1]
+        }  # a deleted one is not started again

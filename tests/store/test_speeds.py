@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
-from afina.schemas.fine_tuning import FineTuningJob
+from afina.schemas.adapters import Full, LowRank
+from afina.schemas.fine_tuning import FineTuningJob, JobDetails
 from afina.store import events, speeds
 from afina.store.database import Database
 from afina.store.events import NewEvent
@@ -26,9 +27,10 @@ def finished(database: Database, new_job) -> NewFinished:
         status: str = "succeeded",
         model: str = "b",
         said: str = "",
+        full: bool = False,
     ) -> FineTuningJob:
         with database.scope(project) as scope:
-            job = new_job(scope)
+            job = new_job(scope, afina=JobDetails(adapter=Full(type="full") if full else LowRank()))
             heard = [NewEvent(f"Created fine-tuning job: {job.id}"), NewEvent(speeds.STARTED)]
             written = events.append(scope, job.id, heard + [NewEvent(said)] * bool(said), fence=None)
             ended = {
@@ -50,9 +52,9 @@ def finished(database: Database, new_job) -> NewFinished:
     return make
 
 
-def of_base(database: Database, base: str = "b") -> list[Timed]:
+def of_base(database: Database, base: str = "b", *, full: bool = False) -> list[Timed]:
     with database.system(read=True) as system:
-        return speeds.of_base(system, base)
+        return speeds.of_base(system, base, full=full)
 
 
 def test_without_a_finished_job_nothing_is_known(database: Database, finished: NewFinished, project: str):
@@ -76,6 +78,15 @@ def test_a_job_that_was_interrupted_tells_nothing(database: Database, finished: 
     finished(project, 100, 9000, said=f"{speeds.INTERRUPTED}; resuming from step 3")
     finished(project, 100, 5, said="Step 1/2: training loss=1.00")
     assert of_base(database) == [Timed(100, 5)]
+
+
+def test_jobs_that_train_all_weights_tell_of_each_other_alone(
+    database: Database, finished: NewFinished, project: str
+):
+    finished(project, 100, 5)
+    finished(project, 200, 50, full=True)
+    assert of_base(database) == [Timed(100, 5)]
+    assert of_base(database, full=True) == [Timed(200, 50)]
 
 
 def test_old_jobs_are_forgotten(database: Database, finished: NewFinished, project: str):

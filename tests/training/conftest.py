@@ -1,6 +1,6 @@
 """Token files, specs, and what a run leaves behind."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,6 +125,26 @@ def speech(base: Path) -> Speech:
 @pytest.fixture
 def run(speech: Speech) -> Runner:
     return Runner(FakeEngine(), speech)
+
+
+@pytest.fixture
+def run_alone(speech: Speech, base: Path) -> Callable[..., Awaitable[None]]:
+    """Runs the method on an engine that nobody had before: another process, as far as the numbers can tell."""
+
+    async def make(spec: RunSpec, *, stop_behind: int | None = None) -> None:
+        engine = await Engine.open(base, threads=1)
+        try:
+            await Runner(engine, speech)(spec, stop_behind=stop_behind)
+        finally:
+            await engine.close()
+
+    return make
+
+
+@pytest.fixture(params=[LoraSpec(rank=2, alpha=4.0), None], ids=["adapter", "all weights"])
+def lora(request: pytest.FixtureRequest) -> LoraSpec | None:
+    """Both that can be trained."""
+    return request.param
 
 
 @pytest.fixture

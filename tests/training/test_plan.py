@@ -89,6 +89,12 @@ def test_learning_rate():
     assert rate(1.0, 2000, DpoHyperparameters) == pytest.approx(5e-5)
 
 
+def test_all_weights_are_trained_at_a_tenth_of_the_rate():
+    planned = SupervisedHyperparameters(n_epochs=1, batch_size=1, learning_rate_multiplier=1.0)
+    rates = [plan.learning_rate(planned, SMALL, full=full) for full in (False, True)]
+    assert rates[1] == pytest.approx(rates[0] / 10)
+
+
 def test_beta():
     assert plan.beta(plan.resolve(DpoHyperparameters(), stats(160), SMALL)) == 0.1
     assert plan.beta(DpoHyperparameters(beta=2.0)) == 2.0
@@ -123,4 +129,5 @@ def test_the_facts_of_a_base_come_from_its_headers(base):
     embedding, attention, mlp, norms = 8192 * 16, 16 * 16 * 2 + 16 * 8 * 2, 3 * 16 * 32, 3 * 16
     linears = {"q_proj": 32, "k_proj": 24, "v_proj": 24, "o_proj": 32}
     linears |= {"gate_proj": 48, "up_proj": 48, "down_proj": 48}
-    assert facts == BaseFacts(embedding + attention + mlp + norms, 16, 512, linears)
+    kept = 10 * 16 + 11 * 16 + 13 * 8 + 4 * 32
+    assert facts == BaseFacts(embedding + attention + mlp + norms, 16, 512, linears, 8192, kept)

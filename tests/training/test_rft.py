@@ -74,7 +74,8 @@ def last_word(events) -> Finished:
 
 
 def weights(spec, path: str) -> bytes:
-    return (Path(spec.folder) / path / "adapter_model.safetensors").read_bytes()
+    [file] = (Path(spec.folder) / path).glob("*model.safetensors")
+    return file.read_bytes()
 
 
 async def test_a_step_has_the_figures_of_openai(learner, reinforcement, figures, read):
@@ -127,18 +128,18 @@ async def test_equal_rewards_leave_the_adapter_as_it_is(learner, reinforcement, 
     assert weights(spec, "checkpoints/step-1") == weights(spec, "checkpoints/step-4")
 
 
-async def test_a_broken_run_ends_as_an_unbroken_one(learner, reinforcement, figures, read):
-    whole = reinforcement(1)
-    await learner(whole)
+async def test_a_broken_run_ends_as_an_unbroken_one(run_alone, reinforcement, figures, read, lora):
+    whole = reinforcement(1, lora=lora)
+    await run_alone(whole)
     elsewhere = Path(whole.folder).parents[1] / "broken"
     folders = {fence: elsewhere / str(fence) for fence in (2, 3)}
     for folder in folders.values():
         folder.mkdir(parents=True)
-    broken = reinforcement(2, folder=str(folders[2]))
-    await learner(broken, stop_behind=2)
+    broken = reinforcement(2, folder=str(folders[2]), lora=lora)
+    await run_alone(broken, stop_behind=2)
     point = str(folders[2] / "resume" / "step-00000002")
-    resumed = reinforcement(3, folder=str(folders[3]), resume=point)
-    await learner(resumed)
+    resumed = reinforcement(3, folder=str(folders[3]), resume=point, lora=lora)
+    await run_alone(resumed)
     untimed = [metrics.model_copy(update={"timing": None}) for metrics in figures(broken, resumed)]
     assert untimed == [metrics.model_copy(update={"timing": None}) for metrics in figures(whole)]
     assert weights(resumed, "checkpoints/step-4") == weights(whole, "checkpoints/step-4")

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import tiny_base
-from afina.engine.engine import Engine
 from afina.engine.fake import FakeEngine
 from afina.errors import RunFailed
 from afina.schemas.runs import CheckpointSaved, Finished, ResumePointSaved, Started, Stepped, Stopped
@@ -188,19 +186,20 @@ async def test_a_resume_point_is_written_only_when_its_events_are_durable(run, n
     assert order[0] == "sync"
 
 
-async def test_the_real_engine_ends_bit_by_bit_alike(new_spec, new_tokens, tmp_path, figures, run):
-    base = tiny_base.make(tmp_path / "base")
+async def test_the_real_engine_ends_bit_by_bit_alike(
+    new_spec, new_tokens, tmp_path, figures, run_alone, lora
+):
     new_tokens(3, name="validation")
-    fields = {"validation_tokens": str(tmp_path / "validation.safetensors"), "validate_every": 3}
+    fields = {
+        "validation_tokens": str(tmp_path / "validation.safetensors"),
+        "validate_every": 3,
+        "lora": lora,
+    }
     unbroken, broken = new_spec(1, **fields), new_spec(2, **fields)
-    run.engine = await Engine.open(base, threads=1)
-    await run(unbroken)
-    await run(broken, stop_behind=3)
-    await run.engine.close()
-    run.engine = await Engine.open(base, threads=1)  # another process, as far as the numbers can tell
+    await run_alone(unbroken)
+    await run_alone(broken, stop_behind=3)
     resumed = new_spec(3, resume=str(Path(broken.folder) / "resume" / "step-00000003"), **fields)
-    await run(resumed)
-    await run.engine.close()
+    await run_alone(resumed)
     assert figures(broken, resumed) == figures(unbroken)
     losses = [metrics.train_loss for metrics in figures(unbroken)]
     assert losses[-1] < losses[0]

@@ -290,7 +290,7 @@ class Worker:
         self.drain()
         self.context.hosts.close()
         for thread in threading.enumerate():
-            if thread.name.startswith("start-"):  # a host that somebody wanted at the last moment
+            if thread.name.startswith("tend-"):  # a host that somebody wanted at the last moment
                 thread.join(60)
 
     def drain(self) -> None:

@@ -1,6 +1,8 @@
 """One host for a base; who sits with whom; and what a crash makes of them."""
 
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from afina.errors import Unavailable
 from afina.store import hosts as host_rows
 from afina.worker.executors import HostLost
 from afina.worker.executors.local import LocalExecutor
-from afina.worker.hosts import Hosts
+from afina.worker.hosts import Hosts, Seat
 
 
 @dataclass
@@ -235,3 +237,49 @@ def test_a_seat_is_given_back_whatever_happens(hosts):
     with pytest.raises(RuntimeError), seat(hosts, "a"):
         raise RuntimeError
     assert hosts.seats == set()
+
+
+@contextmanager
+def own(hosts: Hosts, job: str) -> Generator[tuple[Seat | None, StandInHost | None]]:
+    """A place with a host of its own, for who need not wait for it."""
+    with hosts.seat("tiny", job=job, giving_up=lambda: True, own=True) as seat:
+        if seat is None:
+            yield None, None
+            return
+        with hosts.host(seat, Path()) as host:
+            yield seat, host
+
+
+def test_a_run_with_a_host_of_its_own_shares_it_with_nobody(hosts, rooms):
+    """Serving never hears of it, other runs are not in its way, and it ends with the run."""
+    with own(hosts, "a") as (seat, host):
+        with (
+            hosts.seat("tiny", job="b", giving_up=lambda: True) as shared,
+            hosts.host(shared, Path()) as other,
+        ):
+            assert (host.base, other.base) == ("a", "tiny")
+        with own(hosts, "c") as (second, _):
+            assert second is None  # one at a time: each brings a base with it
+        hosts.trust(seat)
+        assert seat.alone
+        with rooms.database.system(read=True) as system:
+            assert [row.base for row in host_rows.every(system)] == ["tiny"]
+        assert host.lives
+    assert other.lives and not host.lives
+    with own(hosts, "c") as (second, _):
+        assert second is not None
+
+
+def test_a_host_of_its_own_that_does_not_start_is_ended(hosts, stand_ins):
+    stand_ins.starts = False
+    with pytest.raises(HostLost), own(hosts, "a"):
+        pass
+    assert [host.lives for host in stand_ins.started] == [False]
+
+
+def test_a_host_on_which_a_run_sits_is_not_ended(hosts, stand_ins):
+    with hosts.seat("tiny", job="a", giving_up=lambda: True) as seat, hosts.host(seat, Path()):
+        hosts.end("tiny")
+        assert stand_ins.started[0].lives
+    hosts.end("tiny")
+    assert not stand_ins.started[0].lives and hosts.running == {}

@@ -2,7 +2,9 @@
 
 import pytest
 
+from afina.schemas.models import Model
 from afina.store import hosts as host_rows
+from afina.store import models
 from afina.worker import tend
 from afina.worker.executors import HostLost
 
@@ -57,3 +59,20 @@ def test_a_wish_for_a_base_that_is_not_there_harms_nobody(context, want, ensured
     want("tiny")
     between()
     until(lambda: ensured == ["tiny"])
+
+
+def test_the_host_of_a_model_that_was_deleted_is_ended(context, rooms, until, monkeypatch):
+    ended: list[str] = []
+    monkeypatch.setattr(context.hosts, "end", ended.append)
+    between = tend.between_claims(context)
+    name = "ft:tiny:personal::whole000"
+    with rooms.database.scope(rooms.project) as scope:
+        models.insert(scope, Model(id=name, created=1, owned_by="personal", kind="tuned", base=name, key="k"))
+    with rooms.database.system() as system:
+        host_rows.ready(system, name, context.hosts.owner, address="unix:/a")
+    between()
+    assert ended == []
+    with rooms.database.scope(rooms.project) as scope:
+        models.delete(scope, name)
+    between()
+    until(lambda: ended == [name])

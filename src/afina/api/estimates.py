@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends
 from afina.api import list_prices
 from afina.api.auth import Member
 from afina.api.body import Body, json_body
-from afina.api.new_job import find_model, new_job
+from afina.api.new_job import admit_adapter, find_model, new_job
 from afina.api.rooms import InRooms, Rooms
 from afina.api.routes import ThreadedRoute
 from afina.blobs import room
@@ -27,7 +27,7 @@ from afina.serving import bases
 from afina.store import files, speeds
 from afina.store.scope import Scope
 from afina.store.speeds import Timed
-from afina.training import datasets, plan
+from afina.training import datasets, memory, plan
 from afina.training.bases import Base
 from afina.training.datasets import Source
 
@@ -52,17 +52,18 @@ def estimate(rooms: Rooms, project_id: str, request: CreateJob) -> Estimate:
         raise InvalidRequest(message, param="method", code="invalid_value")
     with rooms.database.read(project_id) as scope:
         target = find_model(scope, request.model, production=production)
+        admit_adapter(request, target, rooms.blobs)
         job = new_job(scope, request, target)
         uploaded = uploads(scope, job)
     base = Base.read(
         job.model,
-        bases.folder(target.base),
+        bases.folder(target.base, rooms.router.bases.adapters),
         options=target.base.template_options,
         sha256=target.base.manifest_sha256,
     )
     stats = {kind: checked(rooms, job, base, file=file, kind=kind) for kind, file in uploaded.items()}
     with rooms.database.system(read=True) as system:
-        timed = speeds.of_base(system, job.model)
+        timed = speeds.of_base(system, job.model, full=job.full)
     return described(job, stats["training"], base, asked=request.model, timed=timed)
 
 
@@ -89,6 +90,7 @@ def described(
     numbers = plan.resolve(job.method.hyperparameters, data, base.facts)
     n_epochs, batch_size, _ = plan.resolved(numbers)
     tokens = n_epochs * data.tokens
+    largest = max(data.longest, min(data.tokens, plan.token_budget(base.facts)))
     price = list_prices.of(asked)
     return Estimate(
         model=job.model,
@@ -99,6 +101,7 @@ def described(
         batch_size=batch_size,
         steps=plan.total_steps(numbers, data),
         trained_tokens=tokens,
+        memory_bytes=memory.run_bytes(base.facts, job.afina.adapter, tokens=largest),
         seconds=expected(tokens, timed),
         finished_jobs=len(timed),
         openai_usd=list_prices.usd(tokens, price) if price else None,

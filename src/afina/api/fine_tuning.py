@@ -10,7 +10,7 @@ from afina.api.attempts import Again
 from afina.api.auth import Member, Viewer
 from afina.api.body import Body, json_body
 from afina.api.callers import Caller
-from afina.api.new_job import find_model, new_job, warnings
+from afina.api.new_job import admit_adapter, find_model, new_job, warnings
 from afina.api.queries import After, Limit, WithMetadata, limited
 from afina.api.reinforcement import admit
 from afina.api.rooms import InRooms
@@ -44,6 +44,7 @@ def create(
 
     def make(scope: Scope) -> tuple[str, FineTuningJob]:
         target = find_model(scope, body.value.model, production=production)
+        admit_adapter(body.value, target, rooms.blobs)
         job = new_job(scope, body.value, target)
         made = submit(scope, caller, job, doubts=warnings(job, target, reported=reported))
         for number, _ in enumerate(job.integrations or [] if reported else []):

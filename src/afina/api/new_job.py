@@ -4,9 +4,10 @@ import secrets
 from collections.abc import Iterator
 
 from afina import ids
+from afina.blobs import Blobs
 from afina.errors import InvalidRequest, NotFound
+from afina.schemas.adapters import AnyAdapter, Full
 from afina.schemas.fine_tuning import (
-    Adapter,
     CreateJob,
     FineTuningJob,
     Hyperparameters,
@@ -60,7 +61,7 @@ def find_model(scope: Scope, name: str, *, production: bool) -> Target:
     except NotFound as error:
         raise InvalidRequest(error.message, param="model", code="model_not_found") from None
     try:
-        models.get(scope, model.base)
+        models.base(scope, model.base)
     except NotFound:
         message = f"Model {model.id} is not available for fine-tuning: its base is not there any more."
         raise InvalidRequest(message, param="model", code="model_not_available") from None
@@ -93,9 +94,14 @@ def details(scope: Scope, request: CreateJob, target: Target) -> JobDetails:
         adapter=asked.adapter, max_length=asked.max_length, max_completion_tokens=asked.max_completion_tokens
     )
     if target.tuned is None:
-        if "adapter" in asked.model_fields_set:
-            adapters.check(asked.adapter, facts_of(target.base))
         return said
+    if isinstance(asked.adapter, Full):
+        raise InvalidRequest(
+            f"Invalid 'afina.adapter.type': {target.tuned.id} is an adapter. All weights are trained from a base, or "
+            "from a model of which all weights were trained.",
+            param="afina.adapter.type",
+            code="invalid_value",
+        )
     adapter = adapter_of(scope, target.tuned) or asked.adapter
     if "adapter" in asked.model_fields_set and asked.adapter != adapter:
         raise InvalidRequest(
@@ -106,15 +112,18 @@ def details(scope: Scope, request: CreateJob, target: Target) -> JobDetails:
     return said.model_copy(update={"adapter": adapter, "start": target.tuned.id})
 
 
-def facts_of(base: Model) -> BaseFacts:
-    """What a base's files say of it; `Unavailable` where they cannot be read."""
+def admit_adapter(request: CreateJob, target: Target, blobs: Blobs) -> None:
+    """Nothing, or a 400 for an adapter that does not fit its base; `Unavailable` where the base cannot be read."""
+    if target.tuned is not None or "adapter" not in request.afina.model_fields_set:
+        return
     try:
-        return BaseFacts.read(bases.folder(base))
+        facts = BaseFacts.read(bases.place(target.base, blobs))
     except (OSError, ValueError, KeyError):
-        raise unreadable(base.id) from None
+        raise unreadable(target.base.id) from None
+    adapters.check(request.afina.adapter, facts)
 
 
-def adapter_of(scope: Scope, tuned: Model) -> Adapter | None:
+def adapter_of(scope: Scope, tuned: Model) -> AnyAdapter | None:
     """The shape of a tuned model's adapter, as its job had it; None for a model without a job.
 
     Who may use another project's model may know the shape of its adapter.

@@ -8,10 +8,12 @@ import typer
 from rich.markup import escape
 
 from afina.cli.client import connected
-from afina.cli.jobs import ModelName, file_id, given
+from afina.cli.jobs import AllWeights, ModelName, file_id, given
 from afina.cli.language import _, decimal
 from afina.cli.output import Json, aside, emit, show_fields, span
 from afina.schemas.estimates import Estimate
+
+GIB = 2**30
 
 
 def estimate(
@@ -20,6 +22,7 @@ def estimate(
     model: ModelName,
     epochs: Annotated[int | None, typer.Option(help="1 to 50; else by the size of the file.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="1 to 256; else by the size of the file.")] = None,
+    full: AllWeights = False,
     json: Json = False,
 ) -> None:
     """Say what a job would take, before it is started."""
@@ -27,20 +30,21 @@ def estimate(
     method = {"type": "supervised", "supervised": {"hyperparameters": chosen}}
     with connected() as client:
         file = file_id(client, training)
-        body = {"model": model, "training_file": file, "method": method}
+        body: dict[str, object] = {"model": model, "training_file": file, "method": method}
+        if full:
+            body["afina"] = {"adapter": {"type": "full"}}
         reply = client.post("/afina/estimates", body=body, cast_to=object)
     if json:
         return emit(reply)
     found = Estimate.model_validate(reply)
-    show_fields(words(found))
+    show_fields(in_words(found))
     options = given({"--model": model, "--epochs": epochs, "--batch-size": batch_size})
-    command = shlex.join(
-        ["afina", "jobs", "create", file, *(str(word) for pair in options.items() for word in pair)]
-    )
+    words = [*(str(word) for pair in options.items() for word in pair), *["--full"] * full]
+    command = shlex.join(["afina", "jobs", "create", file, *words])
     return aside().print(_("start it with: {command}").format(command=escape(command)))
 
 
-def words(found: Estimate) -> Iterable[tuple[str, object]]:
+def in_words(found: Estimate) -> Iterable[tuple[str, object]]:
     """The numbers as people say them."""
     texts = (
         ("model", found.model),
@@ -50,11 +54,12 @@ def words(found: Estimate) -> Iterable[tuple[str, object]]:
         ("epochs", str(found.n_epochs)),
         ("steps", _("{steps}, batches of up to {batch_size}")),
         ("time", time_of(found)),
+        ("memory", _("about {gib} GiB while it trains, by our estimate")),
         ("at OpenAI", price_of(found)),
     )
     numbers = {
         name: decimal(f"{value:,}") for name, value in found.model_dump().items() if isinstance(value, int)
-    }
+    } | {"gib": decimal(f"{found.memory_bytes / GIB:,.1f}")}
     return [(_(name), text and text.format_map(numbers)) for name, text in texts]
 
 

@@ -37,6 +37,9 @@ app = typer.Typer(help="Create, watch and cancel fine-tuning jobs.", no_args_is_
 
 JobId = Annotated[str, typer.Argument(help="A job's id: ftjob-...", show_default=False)]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="A base, or an ft: model to go on from.")]
+AllWeights = Annotated[
+    bool, typer.Option("--full", help="Train all weights instead of an adapter: a base of its own.")
+]
 Targets = Annotated[
     list[str] | None, typer.Option(help="A layer to adapt, such as q_proj; else all. As often as needed.")
 ]
@@ -68,6 +71,7 @@ def create_job(
     eval_interval: Annotated[int | None, typer.Option(help="Steps between two looks at validation.")] = None,
     eval_samples: Annotated[int | None, typer.Option(help="Replies to each validation prompt.")] = None,
     seed: Annotated[int | None, typer.Option(help="Random, if not given.")] = None,
+    full: AllWeights = False,
     rank: Annotated[int | None, typer.Option(help="The rank of the adapter.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Scales what the adapter adds.")] = None,
     rslora: Annotated[bool, typer.Option("--rslora", help="Scale it by the root of the rank.")] = False,
@@ -87,7 +91,8 @@ def create_job(
         "eval_samples": eval_samples,
     }
     settings: dict[str, object] = {"hyperparameters": given(chosen), "grader": grader and json_of(grader)}
-    adapter = given({"rank": rank, "alpha": alpha, "rslora": rslora or None, "targets": target})
+    shape = {"rank": rank, "alpha": alpha, "rslora": rslora or None, "targets": target}
+    adapter = given({"type": "full" if full else None, **shape})
     body: dict[str, object] = {
         "model": model,
         "suffix": suffix,

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from afina.engine.engine import Engine
-from afina.engine.types import AdapterSpec
+from afina.engine.types import AdapterSpec, FullSpec
 from afina.errors import AfinaError, InvalidRequest, Unavailable
 from afina.host.judging import judging
 from afina.schemas.runs import Failed, RunSpec
@@ -100,9 +100,11 @@ def internal_error(error: Exception) -> str:
     return f"The run ended with an internal error ({type(error).__name__}); the host's log has the traceback."
 
 
-def adapter_spec(spec: RunSpec) -> AdapterSpec:
-    """The engine's view of the adapter that a run trains."""
+def adapter_spec(spec: RunSpec) -> AdapterSpec | FullSpec:
+    """The engine's view of what a run trains."""
     lora = spec.lora
+    if lora is None:
+        return FullSpec(spec.seed)
     return AdapterSpec(lora.rank, lora.alpha, lora.rslora, lora.targets, seed=spec.seed)
 
 

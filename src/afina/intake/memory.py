@@ -10,17 +10,15 @@ from typing import Literal
 from afina.intake import shapes
 from afina.intake.network import Network
 from afina.intake.unfit import Unfit
+from afina.training.memory import PROCESS, TRAINED_BYTES, scores
+from afina.training.plan import kept_in_layer
 
 Weights = Literal["float32", "bfloat16", "nf4"]
 
 GIB = 2**30
 RANK = 16
 TOKENS = 512  # of an example: about 350 words
-PROCESS = GIB // 2
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "nf4": 4.127 / 8}  # nf4: four bits, and a doubly quantised scale
-ADAPTER_BYTES = 16  # weight, gradient and two moments in float32
-SCORES = 2**26  # the engine's chunk of scores; larger batches of them are computed piece by piece
-SCORE_BYTES = 3 * 4  # scores, their log-softmax and its gradient
 
 
 def lora_bytes(
@@ -31,8 +29,8 @@ def lora_bytes(
     `checkpointed` computes each layer again on the way back, as GPUs with little memory do.
     """
     kept = activations(network, tokens, checkpointed=checkpointed) * (4 if weights == "float32" else 2)
-    scores = min(tokens * network.vocabulary, SCORES) * SCORE_BYTES
-    return int(frozen(network, weights) + adapter(network, rank) + kept + scores + PROCESS)
+    found = frozen(network, weights) + adapter(network, rank) + kept
+    return int(found + scores(tokens, network.vocabulary) + PROCESS)
 
 
 def frozen(network: Network, weights: Weights) -> float:
@@ -45,13 +43,13 @@ def frozen(network: Network, weights: Weights) -> float:
 def adapter(network: Network, rank: int) -> int:
     """Two factors for each linear."""
     edges = sum(inner + outer for inner, outer in shapes.linears(network).values())
-    return network.layers * edges * rank * ADAPTER_BYTES
+    return network.layers * edges * rank * TRAINED_BYTES
 
 
 def activations(network: Network, tokens: int, *, checkpointed: bool) -> int:
-    """How many numbers a pass keeps for its backward pass; the four factors were measured on this engine."""
+    """How many numbers a pass keeps for its backward pass."""
     queries, keys = network.heads * network.head_dim, network.kv_heads * network.head_dim
-    layer = 10 * network.hidden + 11 * queries + 13 * keys + 4 * network.intermediate
+    layer = kept_in_layer(network.hidden, queries, keys, network.intermediate)
     inputs = network.layers * network.hidden
     return tokens * (inputs + layer if checkpointed else network.layers * layer)
 

@@ -17,8 +17,9 @@ class ListPrice(Record):
 class Estimate(Record):
     """The reply to `POST /v1/afina/estimates`, whose body is that of a job.
 
-    `trained_tokens` is exact. `seconds` is [least, most] by the speeds of `finished_jobs` jobs on the same base, and
-    None without one. `openai_usd` is `openai`'s price for these tokens, None where no model of OpenAI's was named.
+    `trained_tokens` is exact. `memory_bytes` is what the run takes, by the sizes of the model. `seconds` is
+    [least, most] by the speeds of `finished_jobs` jobs on the same base, and None without one. `openai_usd` is
+    `openai`'s price for these tokens, None where no model of OpenAI's was named.
     """
 
     object: Literal["afina.estimate"] = "afina.estimate"
@@ -30,6 +31,7 @@ class Estimate(Record):
     batch_size: int
     steps: int
     trained_tokens: int
+    memory_bytes: int
     seconds: tuple[int, int] | None
     finished_jobs: int
     openai_usd: float | None

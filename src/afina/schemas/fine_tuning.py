@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, computed_field
+from pydantic import ConfigDict, Field, computed_field
 
 from afina import ids
+from afina.schemas.adapters import Adapter, Full, LowRank
 from afina.schemas.bounds import AutoFloat, AutoInt, Metadata, Seed, Suffix
 from afina.schemas.chat import JsonObjectFormat, JsonSchema, TextFormat
 from afina.schemas.graders import Grader
@@ -21,10 +22,6 @@ Beta = Annotated[float | Literal["auto"], AutoFloat(above=0, most=2)]
 ComputeMultiplier = Annotated[float | Literal["auto"], AutoFloat(above=1e-5, most=10)]
 Interval = Annotated[int | Literal["auto"], AutoInt(1, 1_000_000)]
 Samples = Annotated[int | Literal["auto"], AutoInt(1, 64)]
-Linear = Annotated[str, Field(min_length=1, max_length=64)]
-Targets = Annotated[
-    list[Linear], Field(min_length=1, max_length=64), AfterValidator(lambda names: sorted(set(names)))
-]
 
 
 class SupervisedHyperparameters(Request):
@@ -164,22 +161,13 @@ def with_numbers(method: AnyMethod, numbers: Hyperparameters) -> AnyMethod:
             return SupervisedMethod(type="supervised", supervised=Supervised(hyperparameters=numbers))
 
 
-class Adapter(Request):
-    """Low-rank adapter: `alpha / rank` scales its contribution, or with `rslora` alpha over the root of the rank."""
-
-    rank: Annotated[int, Field(ge=1, le=256)] = 16
-    alpha: Annotated[float, Field(gt=0, le=1024)] = 32.0
-    rslora: bool = False
-    targets: Targets | None = None
-
-
 class JobOptions(Request):
     """What Afina offers beyond OpenAI's fields, in a request's `afina` object.
 
     `max_completion_tokens` bounds the replies that reinforcement tries out.
     """
 
-    adapter: Adapter = Adapter()
+    adapter: Adapter = LowRank()
     max_length: Annotated[int, Field(ge=16, le=1_048_576)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=1_048_576)] | None = None
 
@@ -232,7 +220,7 @@ class JobDetails(Record):
     `start` is the tuned model that the job continues; tokens are those of one epoch.
     """
 
-    adapter: Adapter = Adapter()
+    adapter: Adapter = LowRank()
     max_length: int | None = None
     max_completion_tokens: int | None = None
     start: str | None = None
@@ -274,6 +262,11 @@ class FineTuningJob(Record):
     def eval_id(self) -> str | None:
         """The eval whose runs are the looks at the validation file, of a job with a grader."""
         return None if self.method.grader is None else ids.eval_of_job(self.id)
+
+    @property
+    def full(self) -> bool:
+        """Whether all weights are trained, and the result is a base of its own."""
+        return isinstance(self.afina.adapter, Full)
 
 
 class StepMetrics(Record):

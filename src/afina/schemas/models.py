@@ -13,6 +13,8 @@ SWITCH = "enable_thinking"
 class Model(Record):
     """A model that can be named in a request. A base has `source`, all others a manifest in `models/{key}/`.
 
+    `base` is the model whose weights it needs: itself, where it is a base or was tuned as a whole.
+
     `manifest_sha256` is that of a base's files, as they were when it was registered. `thinking` is a base's: whether
     its template is told to have the model think aloud, or None where the template cannot be told.
     """
@@ -31,6 +33,11 @@ class Model(Record):
     manifest_sha256: str = internal("")
     job_id: str | None = internal()
     thinking: Thinking | None = internal()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all its weights are its own, so that a host can begin with it."""
+        return self.base == self.id
 
     @property
     def folder(self) -> str:

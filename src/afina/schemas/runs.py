@@ -11,7 +11,7 @@ from afina.schemas.structure import JsonForm
 
 
 class LoraSpec(Record):
-    """The adapter that a run trains; without `targets`, it changes all linears that the base's family is known by."""
+    """The adapter that a run trains; without `targets`, it changes all linears of attention and of what follows it."""
 
     rank: int
     alpha: float
@@ -38,6 +38,7 @@ class RunSpec(Record):
 
     Paths are absolute. `folder` is written by this run alone; `resume` is a resume point of an earlier
     run of the same job, `start` the adapter folder of the tuned model that this job continues.
+    Without `lora`, all weights of the base are trained, on a host that this run has alone.
     `token_budget` counts the tokens of one training pass (a micro-batch). `beta` is the method dpo's, `trials` are
     the method reinforcement's, whose grading models are those of `project`.
     """
@@ -61,7 +62,7 @@ class RunSpec(Record):
     max_grad_norm: float
     beta: float | None = None
     trials: Trials | None = None
-    lora: LoraSpec
+    lora: LoraSpec | None
     token_budget: int
     validate_every: int
     dtype: Literal["float32", "bfloat16"]

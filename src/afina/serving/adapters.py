@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from pathlib import Path
 
 from afina.blobs import Blobs
 from afina.errors import CorruptBlob, Unavailable
@@ -19,11 +20,15 @@ class Adapters:
 
     def verified(self, model: Model) -> LoadAdapter:
         """The order to load a model, once its files are known to be those that were published."""
+        return LoadAdapter(lora_name=model.key, lora_path=str(self.folder(model)))
+
+    def folder(self, model: Model) -> Path:
+        """Where the files of a model lie, once they are known to be those that were published."""
         with self.lock:
             if model.key not in self.whole:
                 self.verify(model)
                 self.whole.add(model.key)
-        return LoadAdapter(lora_name=model.key, lora_path=str(self.blobs.path(model.folder).absolute()))
+        return self.blobs.path(model.folder).absolute()
 
     def verify(self, model: Model) -> None:
         """Refuse a model whose manifest or files are not what its row and its manifest say."""

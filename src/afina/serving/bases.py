@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import afina.base
+from afina.blobs import Blobs
 from afina.data.render import Renderer
 from afina.data.templates import read_config
 from afina.errors import Unavailable
 from afina.schemas.models import Model
+from afina.serving.adapters import Adapters
 
 BUNDLED = "bundled"
 
@@ -25,7 +27,8 @@ class Base:
 class Bases:
     """The bases that were asked for, each read once."""
 
-    def __init__(self) -> None:
+    def __init__(self, adapters: Adapters) -> None:
+        self.adapters = adapters
         self.read: dict[Model, Base] = {}
         self.lock = threading.Lock()
 
@@ -33,18 +36,24 @@ class Bases:
         """The base of a row; reading its tokenizer takes a moment the first time."""
         with self.lock:
             if model not in self.read:  # by the whole row: an operator may have registered it again
-                self.read[model] = read_base(model)
+                self.read[model] = read_base(model, folder(model, self.adapters))
             return self.read[model]
 
 
-def folder(model: Model) -> Path:
-    """Where a base's files lie on this machine."""
+def folder(model: Model, adapters: Adapters) -> Path:
+    """Where a base's files lie on this machine; those of a model that was tuned as a whole are verified first."""
+    return place(model, adapters.blobs) if model.kind == "base" else adapters.folder(model)
+
+
+def place(model: Model, blobs: Blobs) -> Path:
+    """Where a base's files should lie."""
+    if model.kind != "base":
+        return blobs.path(model.folder).absolute()
     return afina.base.path() if model.source == BUNDLED else Path(model.source)
 
 
-def read_base(model: Model) -> Base:
+def read_base(model: Model, place: Path) -> Base:
     """The base's renderer and its context length, as its configuration declares it."""
-    place = folder(model)
     try:
         context = read_config(place / "config.json").get("max_position_embeddings")
         if isinstance(context, int):

@@ -35,8 +35,8 @@ def target_of(scope: Scope, model: Model, *, asked: str, production: bool) -> Ta
     The bundled base never stands in silently for another: reached by an alias it warns, and in production it is
     not there at all.
     """
-    tuned = None if model.kind == "base" else model
-    base = models.get(scope, model.base) if tuned else model
+    tuned = None if model.whole else model
+    base = models.base(scope, model.base) if tuned else model
     warning = None
     if model.source == BUNDLED and model.id != asked:
         if production:

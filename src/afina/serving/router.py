@@ -36,8 +36,8 @@ class Router:
         self.settings = settings
         self.production = settings.environment == "production"
         self.vocabularies = settings.data / "vocabularies"  # of OpenAI's, where an operator has put them
-        self.bases = Bases()
         self.hosts = Hosts(database, blobs, patience=settings.host_start_seconds, loaded=settings.has_workers)
+        self.bases = Bases(self.hosts.adapters)
 
     async def close(self) -> None:
         """End all connections to hosts."""

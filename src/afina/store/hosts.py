@@ -9,10 +9,11 @@ from afina.schemas.record import Record
 from afina.store.clock import Now
 from afina.store.rows import from_row, named, upsert
 from afina.store.scope import System
-from afina.store.tables import hosts
+from afina.store.tables import hosts, models
 
 FRESH_SECONDS = 5.0  # a wish this young is not written again: chatting must not mean writing
 
+DELETED = select(models.c.id).where(models.c.status == "deleted")
 NOBODY: Mapping[str, object] = {
     "status": "wanted",
     "owner": None,
@@ -86,7 +87,16 @@ def change(system: System, where: ColumnElement[bool], values: Mapping[str, obje
 def wanted(system: System, *, within_seconds: float) -> list[str]:
     """Bases that nobody is starting and that somebody asked for lately, the latest wish first."""
     query = select(hosts.c.base).where(hosts.c.status == "wanted", hosts.c.wanted_at > Now() - within_seconds)
-    return list(system.connection.execute(query.order_by(hosts.c.wanted_at.desc())).scalars())
+    query = query.where(hosts.c.base.not_in(DELETED)).order_by(hosts.c.wanted_at.desc())
+    return list(system.connection.execute(query).scalars())
+
+
+def left(system: System, owner: str, *, idle_seconds: float) -> list[str]:
+    """An owner's hosts of models that are deleted, or that were tuned and that nobody has asked for lately."""
+    idle = (models.c.kind != "base") & (hosts.c.wanted_at < Now() - idle_seconds)
+    query = select(hosts.c.base).join(models, models.c.id == hosts.c.base)
+    query = query.where(hosts.c.owner == owner, or_(models.c.status == "deleted", idle))
+    return list(system.connection.execute(query).scalars())
 
 
 def every(system: System) -> list[Host]:

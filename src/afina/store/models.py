@@ -1,16 +1,17 @@
 """Models and the names by which they are reached: exactly, by the project's alias, by the global alias."""
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, or_, select, union_all, update
 from sqlalchemy import insert as insert_into
 
-from afina.errors import NotFound, PermissionDenied, clipped
+from afina.errors import InvalidRequest, NotFound, PermissionDenied, clipped
 from afina.schemas.models import Model
 from afina.schemas.record import Page
 from afina.store import audit, permissions
+from afina.store.jobs import UNFINISHED
 from afina.store.pages import page as page_of
 from afina.store.rows import from_row, to_row, upsert
 from afina.store.scope import Scope, System, Transaction
-from afina.store.tables import aliases, models
+from afina.store.tables import aliases, jobs, models
 
 
 def insert(scope: Scope, model: Model) -> Model:
@@ -52,13 +53,22 @@ def find(scope: Scope, model_id: str) -> Model | None:
     return None if row is None else from_row(Model, row)
 
 
-def base(system: System, name: str) -> Model:
-    """The base model with this id, for a worker that has to load it."""
-    query = select(models).where(models.c.id == name, models.c.kind == "base")
-    row = system.connection.execute(query).one_or_none()
+def base(transaction: Transaction, name: str) -> Model:
+    """The ready model with this id whose weights are all its own; whoever may use what needs it may use it."""
+    own = (models.c.id == name) & (models.c.base == name)
+    query = select(models).where(own, models.c.status == "ready")
+    row = transaction.connection.execute(query).one_or_none()
     if row is None:
         raise unknown(name)
     return from_row(Model, row)
+
+
+def needing(transaction: Transaction, base_id: str) -> list[str]:
+    """Ids of the ready models and unfinished jobs of all projects that need this one's weights."""
+    beside = (models.c.base == base_id) & (models.c.id != base_id) & (models.c.status == "ready")
+    going_on = (jobs.c.model == base_id) & jobs.c.status.in_(UNFINISHED)
+    both = union_all(select(models.c.id).where(beside), select(jobs.c.id).where(going_on))
+    return list(transaction.connection.execute(both).scalars())
 
 
 def visible(scope: Scope) -> ColumnElement[bool]:
@@ -95,6 +105,13 @@ def delete(scope: Scope, model_id: str, *, actor: str = "api") -> Model:
         )
     if model.project_id != scope.project_id:
         raise PermissionDenied("Only the project that a model belongs to can delete it.", param="model")
+    if count := len(needing(scope, model_id)):
+        raise InvalidRequest(
+            f"The model {model_id} is the base of {count} tuned models or unfinished jobs. "
+            "Delete or cancel those first.",
+            param="model",
+            code="model_in_use",
+        )
     scope.connection.execute(update(models).where(models.c.id == model_id).values(status="deleted"))
     audit.record(scope, "model.deleted", model_id, actor=actor)
     return model.model_copy(update={"status": "deleted"})

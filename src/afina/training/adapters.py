@@ -1,12 +1,14 @@
 """Whether an adapter fits a base, by the headers of the base's files: asked before anything is loaded."""
 
 from afina.errors import InvalidRequest, clipped
-from afina.schemas.fine_tuning import Adapter
+from afina.schemas.adapters import AnyAdapter, Full
 from afina.training.plan import BaseFacts
 
 
-def check(adapter: Adapter, base: BaseFacts) -> None:
+def check(adapter: AnyAdapter, base: BaseFacts) -> None:
     """Nothing, or a 400 that names the field, its value and its limit."""
+    if isinstance(adapter, Full):
+        return
     if adapter.rank > base.hidden_size:
         raise InvalidRequest(
             f"Invalid 'afina.adapter.rank': it is {adapter.rank}, and this base model is {base.hidden_size} wide; "

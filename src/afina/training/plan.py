@@ -3,7 +3,7 @@
 - n_epochs: 3; so many that 100 examples are seen where there are few (at most 25), fewer above 8,333
   (OpenAI's cookbook, Chat_finetuning_data_prep).
 - batch_size: 0.2% of the examples (OpenAI's guide), raised until a batch fills one pass while an epoch keeps 16 steps.
-- learning_rate: multiplier x 5e-4 x (2000 / hidden size)^0.781, ten times the rate of full fine-tuning
+- learning_rate: multiplier x 5e-4 x (2000 / hidden size)^0.781, and a tenth of it where all weights are trained
   (Thinking Machines, LoRA Without Regret, 2025; the exponent is Llama's).
   A tenth of it for preferences, whose gradient does not fade as the margin grows (Tunstall et al., Zephyr, 2023).
   Half of it for reinforcement, whose advantages are scaled to one within each group.
@@ -38,6 +38,7 @@ PASS_SECONDS = 0.2
 FLOP_PER_PARAMETER = 4  # forward and backward without the frozen weights' gradients
 RATE_AT_2000 = 5e-4
 RATE_EXPONENT = 0.781
+FULL_RATE = 0.1
 PREFERENCE_RATE = 0.1
 REINFORCEMENT_RATE = 0.5
 BETA = 0.1
@@ -51,12 +52,17 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class BaseFacts:
-    """What planning needs to know of a base model; `linears` have the widths in and out of all layers, summed."""
+    """What planning needs to know of a base model; `linears` have the widths in and out of all layers, summed.
+
+    `kept` is how many numbers the backward pass needs of each token.
+    """
 
     parameters: int
     hidden_size: int
     context: int
     linears: Mapping[str, int] = field(default_factory=dict[str, int])
+    vocabulary: int = 0
+    kept: int = 0
 
     @classmethod
     def read(cls, folder: Path) -> "BaseFacts":
@@ -69,7 +75,21 @@ class BaseFacts:
                 linears[linear[1]] += sum(shape)
         edges = {name: linears[name] for name in LINEARS if name in linears}
         count = sum(map(math.prod, found.values()))
-        return cls(count, config["hidden_size"], config["max_position_embeddings"], edges)
+        context, vocabulary = config["max_position_embeddings"], config["vocab_size"]
+        return cls(count, config["hidden_size"], context, edges, vocabulary, kept_of(config))
+
+
+def kept_of(config: Mapping[str, int]) -> int:
+    """Numbers that the backward pass needs of a token, by `config.json`."""
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    size = config.get("head_dim") or hidden // heads
+    queries, keys = heads * size, (config.get("num_key_value_heads") or heads) * size
+    return config["num_hidden_layers"] * kept_in_layer(hidden, queries, keys, config["intermediate_size"])
+
+
+def kept_in_layer(hidden: int, queries: int, keys: int, intermediate: int) -> int:
+    """Those of one layer; the four factors were measured on this engine."""
+    return 10 * hidden + 11 * queries + 13 * keys + 4 * intermediate
 
 
 def shapes_in(path: Path) -> Iterator[tuple[str, list[int]]]:
@@ -166,8 +186,8 @@ def token_budget(base: BaseFacts) -> int:
     return max(256, min(8192, int(tokens) // 64 * 64))
 
 
-def learning_rate(planned: Hyperparameters, base: BaseFacts) -> float:
-    """The peak rate of a low-rank adapter; it does not depend on the rank."""
+def learning_rate(planned: Hyperparameters, base: BaseFacts, *, full: bool = False) -> float:
+    """The peak rate of a low-rank adapter, which does not depend on the rank, or of all weights."""
     _, _, multiplier = resolved(planned)
     match planned:
         case DpoHyperparameters():
@@ -176,6 +196,7 @@ def learning_rate(planned: Hyperparameters, base: BaseFacts) -> float:
             share = REINFORCEMENT_RATE
         case _:
             share = 1.0
+    share *= FULL_RATE if full else 1.0
     return share * multiplier * RATE_AT_2000 * (2000 / base.hidden_size) ** RATE_EXPONENT
 
 

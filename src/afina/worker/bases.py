@@ -7,6 +7,7 @@ from afina.schemas.embeddings import ENCODER
 from afina.schemas.models import Model
 from afina.schemas.moderations import MODERATOR
 from afina.serving import bases as served
+from afina.serving.adapters import Adapters
 from afina.store import models
 from afina.training.bases import Base
 from afina.worker.context import Context
@@ -15,8 +16,11 @@ from afina.worker.context import Context
 def find(context: Context, name: str) -> Base:
     """The base that a job's `model` names; raises `RunFailed` where it is gone, or is not what was registered."""
     model = row(context, name)
+    tuned = model.kind != "base"  # then the manifest, which has been verified, stands for its files
     try:
-        base = Base.read(name, served.folder(model), options=model.template_options)
+        place = served.folder(model, Adapters(context.blobs))
+        known = model.manifest_sha256 if tuned else ""
+        base = Base.read(name, place, options=model.template_options, sha256=known)
     except Unavailable as error:
         raise RunFailed(error.message, code="base_model_changed") from None
     if model.manifest_sha256 not in ("", base.sha256):
@@ -29,7 +33,9 @@ def find(context: Context, name: str) -> Base:
 def folder(context: Context, name: str) -> Path:
     """Where a base's files lie, for a host that reads them itself; raises `RunFailed` where there is no such base."""
     own = {ENCODER: context.settings.encoder, MODERATOR: context.settings.moderator}
-    return Path(own[name]) if own.get(name) else served.folder(row(context, name))
+    if own.get(name):
+        return Path(own[name])
+    return served.folder(row(context, name), Adapters(context.blobs))
 
 
 def row(context: Context, name: str) -> Model:

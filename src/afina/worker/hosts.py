@@ -16,15 +16,20 @@ from afina.worker.executors import Executor, Host, HostLost
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
+OWN = "a host of its own"  # no base has spaces in its name
 
 
 @dataclass(eq=False)
 class Seat:
-    """A job's place on the host of `base`. While `alone`, nobody else sits there."""
+    """A job's place on the host of `base`. While `alone`, nobody else sits there.
+
+    A run that has a host of its `own` sits on `OWN`: one at a time, because each brings a base with it.
+    """
 
     base: str
     job: str
     alone: bool
+    own: bool = False
     crashed_among_others: bool = False  # as the first of them has told
 
 
@@ -106,14 +111,39 @@ class Hosts:
         finally:
             self.starting.release()
 
+    def end(self, base: str) -> None:
+        """End the host of a base that nobody asks for, unless a run sits on it."""
+        with self.moved:
+            taken = any(seat.base == base for seat in self.seats)
+        if not taken:
+            with self.starting:
+                self.forget(base)
+
     @contextmanager
-    def seat(self, base: str, *, job: str, giving_up: Callable[[], bool]) -> Generator[Seat | None]:
+    def host(self, seat: Seat, source: Path) -> Generator[Host]:
+        """The host that a seat is on: its base's, or one that serving never hears of and that ends with its run."""
+        if not seat.own:
+            yield self.ensure(seat.base, source)
+            return
+        if self.closed:
+            raise HostLost("the worker is ending")
+        host = self.executor.start(seat.job, source)
+        try:
+            self.await_health(host)
+            yield host
+        finally:
+            host.stop()
+
+    @contextmanager
+    def seat(
+        self, base: str, *, job: str, giving_up: Callable[[], bool], own: bool = False
+    ) -> Generator[Seat | None]:
         """A place for a run, first come first served; None when `giving_up` before there was one.
 
         A suspect waits until the host is empty and keeps it to itself, so who came later waits for it.
         """
         with self.moved:
-            seat = Seat(base, job, alone=job in self.suspects)
+            seat = Seat(OWN if own else base, job, alone=own or job in self.suspects, own=own)
             self.line.append(seat)
         try:
             yield seat if self.sat_down(seat, giving_up) else None
@@ -162,7 +192,7 @@ class Hosts:
         """A suspect came further than the place where its host was lost: others may join it."""
         with self.moved:
             self.suspects.discard(seat.job)
-            seat.alone = False
+            seat.alone = seat.own
             self.moved.notify_all()
 
     def close(self) -> None:

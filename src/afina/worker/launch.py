@@ -5,7 +5,8 @@ from pathlib import Path
 
 from afina.blobs import make_folder, sync_folder
 from afina.errors import NotFound, RunFailed, Unavailable
-from afina.schemas.fine_tuning import Adapter, FineTuningJob
+from afina.schemas.adapters import AnyAdapter, Full
+from afina.schemas.fine_tuning import FineTuningJob
 from afina.schemas.runs import LoraSpec, RunSpec
 from afina.serving.adapters import Adapters
 from afina.store import models
@@ -58,7 +59,7 @@ def run_spec(
         seed=job.seed,
         n_epochs=n_epochs,
         batch_size=batch_size,
-        learning_rate=plan.learning_rate(numbers, base.facts),
+        learning_rate=plan.learning_rate(numbers, base.facts, full=job.full),
         warmup_steps=plan.warmup_steps(total_steps),
         weight_decay=WEIGHT_DECAY,
         max_grad_norm=MAX_GRAD_NORM,
@@ -72,8 +73,10 @@ def run_spec(
     )
 
 
-def lora_spec(adapter: Adapter) -> LoraSpec:
-    """The adapter's shape, for a host."""
+def lora_spec(adapter: AnyAdapter) -> LoraSpec | None:
+    """The adapter's shape, for a host; None where all weights are trained."""
+    if isinstance(adapter, Full):
+        return None
     targets = None if adapter.targets is None else tuple(adapter.targets)
     return LoraSpec(rank=adapter.rank, alpha=adapter.alpha, rslora=adapter.rslora, targets=targets)
 

@@ -18,12 +18,17 @@ from afina.store.events import NewEvent
 from afina.store.scope import Scope
 from afina.store.usage import Used
 from afina.training import plan
+from afina.training.bases import Base
 from afina.worker import bases
 from afina.worker.context import Context, Hold
 from afina.worker.results import result_file
 
 KEPT_CHECKPOINTS = 3
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")  # a resume point holds more
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+SPEECH_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("chat_template.jinja", "generation_config.json", "LICENSE"),
+)
 VERSIONED = ("afina", "numpy", "torch", "transformers", "tokenizers")
 
 
@@ -87,8 +92,10 @@ def drop_old(scope: Scope, job: FineTuningJob) -> list[Model]:
     dropped: list[Model] = []
     for old in ranked(job, checkpoints.page(scope, job.id, limit=100).data)[KEPT_CHECKPOINTS:]:
         checkpoints.delete(scope, old.id)
-        if models.find(scope, old.fine_tuned_model_checkpoint):  # else its user has deleted it already
-            dropped.append(models.delete(scope, old.fine_tuned_model_checkpoint, actor="worker"))
+        name = old.fine_tuned_model_checkpoint
+        # Its user may have deleted it already, or gone on from it.
+        if models.find(scope, name) and not models.needing(scope, name):
+            dropped.append(models.delete(scope, name, actor="worker"))
     return dropped
 
 
@@ -157,14 +164,14 @@ def flat(metrics: StepMetrics) -> dict[str, float]:
 
 
 def store_model(context: Context, job: FineTuningJob, adapter: Path, *, name: str, kind: ModelKind) -> Model:
-    """Copy an adapter's files to the blobs and seal them with a manifest; no row yet, so nobody sees it."""
+    """Copy a model's files to the blobs and seal them with a manifest; no row yet, so nobody sees it."""
     key = ids.prefixed("model-")
+    base = bases.find(context, job.model)
     hashes = {
         path.name: context.blobs.put(f"models/{key}/{path.name}", path).sha256
-        for path in sorted(adapter.iterdir())
-        if path.name in ADAPTER_FILES
+        for path in model_files(job, adapter, base)
     }
-    manifest = build_manifest(context, job, adapter, name=name, hashes=hashes)
+    manifest = build_manifest(context, job, adapter, base=base, name=name, hashes=hashes)
     sealed = context.blobs.write(f"models/{key}/manifest.json", [manifest.model_dump_json().encode()])
     return Model(
         id=name,
@@ -172,15 +179,28 @@ def store_model(context: Context, job: FineTuningJob, adapter: Path, *, name: st
         owned_by=job.organization_id,
         project_id=job.project_id,
         kind=kind,
-        base=job.model,
+        base=name if job.full else job.model,
         key=key,
         manifest_sha256=sealed.sha256,
         job_id=job.id,
+        thinking=bases.row(context, job.model).thinking if job.full else None,
     )
 
 
+def model_files(job: FineTuningJob, adapter: Path, base: Base) -> list[Path]:
+    """What a tuned model consists of; a resume point holds more. A whole model speaks as its base does."""
+    if not job.full:
+        return [adapter / name for name in ADAPTER_FILES]
+    speech = [base.folder / name for name in SPEECH_FILES]
+    return [
+        adapter / "config.json",
+        *sorted(adapter.glob("model*.safetensors*")),
+        *filter(Path.is_file, speech),
+    ]
+
+
 def build_manifest(
-    context: Context, job: FineTuningJob, adapter: Path, *, name: str, hashes: dict[str, str]
+    context: Context, job: FineTuningJob, adapter: Path, *, base: Base, name: str, hashes: dict[str, str]
 ) -> Manifest:
     """What the model is, so that it can be made again."""
     spec = RunSpec.model_validate_json((run_folder(adapter) / "spec.json").read_bytes())
@@ -190,7 +210,7 @@ def build_manifest(
     return Manifest(
         model=name,
         base=job.model,
-        base_sha256=bases.find(context, job.model).sha256,
+        base_sha256=base.sha256,
         job=job.id,
         files=hashes,
         training_file_sha256=training.sha256,

@@ -16,11 +16,12 @@ log = logging.getLogger(__name__)
 
 REST_SECONDS = 10.0  # after a start that failed
 SWEEP_SECONDS = 600.0
+IDLE_SECONDS = 600.0  # behind the last chat with a model that was tuned as a whole, its host ends
 
 
 def between_claims(context: Context) -> Callable[[], None]:
     """The function that the loop calls between claims."""
-    starting: set[str] = set()
+    busy: set[str] = set()
     rested: dict[str, float] = {}
     sweep_due = 0.0
 
@@ -32,19 +33,29 @@ def between_claims(context: Context) -> Callable[[], None]:
         context.hosts.sweep()
         with context.database.system(read=True) as scope:
             wanted = host_rows.wanted(scope, within_seconds=context.settings.host_start_seconds)
-        for base in set(wanted) - starting:
+            left = host_rows.left(scope, context.hosts.owner, idle_seconds=IDLE_SECONDS)
+        for base in set(wanted) - busy:
             if time.monotonic() >= rested.get(base, 0.0):
-                starting.add(base)
-                threading.Thread(target=start, args=(base,), name=f"start-{base}").start()
+                aside(start, base)
+        for base in set(left) - busy:
+            aside(context.hosts.end, base)
 
-    def start(base: str) -> None:
+    def aside(do: Callable[[str], None], base: str) -> None:
+        """Claims do not wait for a host that comes or goes."""
+        busy.add(base)
+        threading.Thread(target=attempt, args=(do, base), name=f"tend-{base}").start()
+
+    def attempt(do: Callable[[str], None], base: str) -> None:
         try:
-            context.hosts.ensure(base, bases.folder(context, base))
+            do(base)
         except AfinaError as error:
-            log.warning("host does not start base=%s reason=%s", base, error.message)
+            log.warning("host does not start or end base=%s reason=%s", base, error.message)
             rested[base] = time.monotonic() + REST_SECONDS
         finally:
-            starting.discard(base)
+            busy.discard(base)
+
+    def start(base: str) -> None:
+        context.hosts.ensure(base, bases.folder(context, base))
 
     return tend
 

@@ -85,13 +85,19 @@ def run(context: Context, hold: Hold, follower: Follower) -> LastWord | None:
     """Launch the job on a host and follow it to its last word; None when the work is back in the queue."""
     job = follower.job
     base = bases.find(context, job.model)
-    with context.hosts.seat(job.model, job=job.id, giving_up=lambda: interrupted(context, hold)) as seat:
+    with context.hosts.seat(
+        job.model, job=job.id, giving_up=lambda: interrupted(context, hold), own=job.full
+    ) as seat:
         if seat is None:
             attempts.put_down(context, hold)
             return None
         point = resume_points.latest(context.runs(job.id))
         try:
-            return follow(context, follower, launched(context, hold, job, base=base, seat=seat, point=point))
+            with context.hosts.host(seat, base.folder) as host:
+                spec = launched(context, hold, job, base=base, point=point)
+                return follow(
+                    context, follower, Run(spec, host, seat, EventFile(Path(spec.folder) / "events.jsonl"))
+                )
         except HostLost as error:
             log.warning("run lost job=%s fence=%d reason=%s", job.id, hold.claim.fence, error.message)
             set_back(context, hold, alone=context.hosts.suspect(seat), since=point)
@@ -113,13 +119,12 @@ def wish(context: Context, hold: Hold) -> Literal["paused", "ended"] | None:
 
 
 def launched(
-    context: Context, hold: Hold, job: FineTuningJob, *, base: Base, seat: Seat, point: ResumePoint | None
-) -> Run:
-    """A run that is ready to start, on a host that answers."""
-    host = context.hosts.ensure(base.name, base.folder)
+    context: Context, hold: Hold, job: FineTuningJob, *, base: Base, point: ResumePoint | None
+) -> RunSpec:
+    """The spec of a run that is ready to start, now that its host answers."""
     spec = launch.write_spec(context, hold, job, base, resume=point)
     begin(context, hold, job, point)
-    return Run(spec, host, seat, EventFile(Path(spec.folder) / "events.jsonl"))
+    return spec
 
 
 def begin(context: Context, hold: Hold, job: FineTuningJob, point: ResumePoint | None) -> None:

@@ -66,7 +66,7 @@ def planned(context: Context, job: FineTuningJob, base: Base) -> JobChanges:
         datasets.of_job(context, job, base, "validation")
     numbers = plan.resolve(job.method.hyperparameters, training, base.facts)
     found = {
-        "learning_rate": plan.learning_rate(numbers, base.facts),
+        "learning_rate": plan.learning_rate(numbers, base.facts, full=job.full),
         "total_steps": plan.total_steps(numbers, training),
         "training_tokens": training.tokens,
         "truncated_examples": training.truncated,
