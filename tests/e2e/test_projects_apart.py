@@ -29,6 +29,7 @@ MISSING = {
     "completion_id": "chatcmpl-ThisOneNeverExistedAtAll0",
     "response_id": "resp_ThisOneNeverExistedAtAll0",
     "conversation_id": "conv_ThisOneNeverExistedAtAll0",
+    "item_id": "msg_ThatNeverExistedAnywhere0",
     "endpoint_id": "we_ThisOneNeverExistedAtAll0",
     "permission_id": "cp_ThisOneNeverExistedAtAll0",
 }
@@ -54,6 +55,7 @@ BODIES = {
     "/v1/uploads/{upload_id}/complete": {"part_ids": ["part_a"]},
     "/v1/chat/completions/{completion_id}": {"metadata": {"seen": "yes"}},
     "/v1/conversations/{conversation_id}": {"metadata": {"seen": "yes"}},
+    "/v1/conversations/{conversation_id}/items": {"items": [{"role": "user", "content": "Hi"}]},
     "/v1/fine_tuning/checkpoints/{model:path}/permissions": {"project_ids": ["proj_a"]},
     "/v1/evals/{eval_id}": {"name": "theirs"},
     "/v1/evals/{eval_id}/runs": {"data_source": ROWS},
@@ -116,7 +118,8 @@ def owned(server: Server) -> dict[str, str]:
         parts = client.uploads.create(
             bytes=9, filename="a.jsonl", mime_type="application/jsonl", purpose="fine-tune"
         )
-        conversation = client.conversations.create()
+        conversation = client.conversations.create(items=[{"role": "user", "content": "Hello"}])
+        item = client.conversations.items.list(conversation.id).data[0].id
         graded = client.evals.create(**EVAL)
         run = client.evals.runs.create(graded.id, data_source=ROWS)
         items = until(
@@ -141,6 +144,7 @@ def owned(server: Server) -> dict[str, str]:
         "completion_id": chat.id,
         "response_id": response.id,
         "conversation_id": conversation.id,
+        "item_id": item,
         "endpoint_id": hook,
         "permission_id": "cp_AnotherThatNeverExisted000",
     }
