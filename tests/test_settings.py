@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from afina.errors import AfinaError
-from afina.settings import Settings, from_environment
+from afina.settings import Settings, from_environment, multiplies_bf16
 
 
 def test_nothing_said_is_the_default():
@@ -42,6 +42,7 @@ def test_the_rows_are_in_the_data_directory_unless_a_url_says_otherwise(tmp_path
         ("AFINA_PORT", "65536"),
         ("AFINA_WORKERS", "-1"),
         ("AFINA_THREADS", "1.5"),
+        ("AFINA_DTYPE", "float16"),
         ("AFINA_LEASE_SECONDS", "nan"),
         ("AFINA_LEASE_SECONDS", "0"),
         ("AFINA_ENV", "Production"),
@@ -53,3 +54,8 @@ def test_the_rows_are_in_the_data_directory_unless_a_url_says_otherwise(tmp_path
 def test_what_cannot_be_is_refused_by_name(name: str, text: str):
     with pytest.raises(AfinaError, match=f"^{name} must be"):
         from_environment({name: text})
+
+
+def test_weights_are_held_as_asked_or_as_the_processor_likes_it():
+    assert Settings(dtype="bfloat16").engine_dtype == "bfloat16"
+    assert Settings().engine_dtype == ("bfloat16" if multiplies_bf16() else "float32")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -20,6 +21,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 }
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "environment": ("development", "production"),
+    "dtype": ("auto", "float32", "bfloat16"),
     "log_level": ("debug", "info", "warning", "error"),
 }
 DATABASES = ("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")
@@ -38,6 +40,9 @@ class Settings:
     workers: int = 1
     runs_per_host: int = 4
     threads: int = 0  # of the engine; 0: all cores
+    dtype: Literal["auto", "float32", "bfloat16"] = (
+        "auto"  # of frozen weights; auto: bfloat16 where it is fast
+    )
     lease_seconds: float = 15.0
     host_start_seconds: float = 60.0  # how long a caller waits for a host
     max_file_bytes: int = 512 * 1024 * 1024
@@ -85,6 +90,13 @@ class Settings:
         """How many cores one engine computes on."""
         return self.threads or os.cpu_count() or 1
 
+    @property
+    def engine_dtype(self) -> Literal["float32", "bfloat16"]:
+        """What engines hold frozen weights in."""
+        if self.dtype == "auto":
+            return "bfloat16" if multiplies_bf16() else "float32"
+        return self.dtype
+
     def with_flags(self, **flags: Any) -> "Settings":
         """A copy in which each flag that was given (is not None) wins."""
         return replace(self, **{name: value for name, value in flags.items() if value is not None})
@@ -93,6 +105,16 @@ class Settings:
         """The variables by which a child process gets the same settings; the first key stays with us."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "api_key"}
         return {variable(name): str(value) for name, value in values.items()}
+
+
+@cache
+def multiplies_bf16() -> bool:
+    """Whether this processor has instructions for products of bfloat16; without them they are slower than float32."""
+    try:
+        known = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return False
+    return bool(known & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def variable(name: str) -> str:

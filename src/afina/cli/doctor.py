@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from afina.cli.output import size
-from afina.settings import Settings
+from afina.settings import Settings, multiplies_bf16
 from afina.store.database import WAL_IS_SAFE
 
 GIB = 1024**3
@@ -134,13 +134,6 @@ def torch(settings: Settings) -> Iterator[Seen]:
     cores, threads = os.cpu_count() or 1, settings.engine_threads
     cure = f"set AFINA_THREADS to {cores} or less" if threads > cores else ""
     yield Seen("threads", "warn" if cure else "ok", f"{threads} of {cores} cores for one engine", cure)
-    yield Seen("bf16", "ok", "fast on this CPU" if fast_bf16() else "slow on this CPU: float32 is used there")
-
-
-def fast_bf16() -> bool:
-    """Whether the processor multiplies bf16 itself."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    yield Seen(
+        "bf16", "ok", "fast on this CPU" if multiplies_bf16() else "slow on this CPU: float32 is used there"
+    )

@@ -14,7 +14,7 @@ class Scored(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Two tensors [N]; only probabilities, up to a factor a row, are kept for the backward."""
-        scores = F.linear(hidden, weight).float()
+        scores = F.linear(hidden, weight.to(hidden.dtype)).float()
         highest, likeliest = scores.max(dim=-1)
         scores -= highest[:, None]
         own = scores.gather(1, targets[:, None])[:, 0]
@@ -23,6 +23,7 @@ class Scored(torch.autograd.Function):
         hits = likeliest == targets
         ctx.save_for_backward(scores, total, weight, targets, hidden if ctx.needs_input_grad[1] else None)
         ctx.mark_non_differentiable(hits)
+        ctx.dtype = hidden.dtype
         return own - total.log(), hits
 
     @staticmethod
@@ -31,5 +32,6 @@ class Scored(torch.autograd.Function):
         scores, total, weight, targets, hidden = ctx.saved_tensors
         grad_scores = scores * (-grad / total)[:, None]
         grad_scores.scatter_add_(1, targets[:, None], grad[:, None])
-        grad_scores = grad_scores.to(weight.dtype)
-        return grad_scores @ weight, None if hidden is None else grad_scores.t() @ hidden, None
+        grad_scores = grad_scores.to(ctx.dtype)
+        grad_weight = None if hidden is None else grad_scores.t() @ hidden
+        return grad_scores @ weight.to(ctx.dtype), grad_weight, None

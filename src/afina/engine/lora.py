@@ -67,7 +67,7 @@ class LoraLinear(nn.Module):
             flat = x.flatten(0, -2)
             y = _Adapted.apply(flat, self.weight, self.bias, pair.a, pair.b, share.scale)
             return y.unflatten(0, x.shape[:-1])
-        y = F.linear(x, self.weight, self.bias)
+        y = F.linear(x, self.weight.to(x.dtype), self.bias)
         for share, pair in shares:
             y = _add(y, x, share, pair)
         return y
@@ -82,7 +82,7 @@ class _Adapted(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, a, b, scale):  # noqa: PLR0917 - autograd passes by position
         low = x.to(a.dtype) @ a.t()
-        y = F.linear(x, weight, bias)
+        y = F.linear(x, weight.to(x.dtype), bias)
         _add_product(y, low, b.t(), scale)
         ctx.save_for_backward(x, weight, a, b, low)
         ctx.scale = scale
@@ -97,7 +97,7 @@ class _Adapted(torch.autograd.Function):
         grad_a = (grad_low.t() @ x.to(a.dtype)).mul_(ctx.scale)
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = grad @ weight
+            grad_x = grad @ weight.to(grad.dtype)
             _add_product(grad_x, grad_low, a, ctx.scale)
         return grad_x, None, None, grad_a, grad_b, None
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
@@ -14,6 +15,7 @@ from afina.engine.attention import Layout
 from afina.engine.families import FAMILIES, ROPES, lacking
 from afina.engine.head import Scored
 from afina.engine.lora import Routing, Shares, wrap_linears
+from afina.engine.precision import multiplies, widen
 from afina.errors import InvalidRequest
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -52,7 +54,7 @@ class Model:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[N, hidden] to [N, vocab] in float32, with the caps and multipliers that the family puts on them."""
-        logits = self.head(hidden)
+        logits = F.linear(hidden, self.head.weight.to(hidden.dtype), self.head.bias)
         if self.logits_scaling != 1:
             logits = logits / self.logits_scaling
         if self.logits_cap is not None:
@@ -110,6 +112,9 @@ def load(base: Path, *, dtype: str = "float32", device: str = "cpu") -> Model:
         )
     network.eval().to(device).requires_grad_(False)
     routing = Routing()
+    shapes = wrap_linears(network.model.layers, routing)
+    if not multiplies(DTYPES[dtype], torch.device(device)):
+        widen(network)
     return Model(
         network=network,
         body=network.model,
@@ -118,7 +123,7 @@ def load(base: Path, *, dtype: str = "float32", device: str = "cpu") -> Model:
         logits_cap=getattr(config, "final_logit_softcapping", None),
         routing=routing,
         parameters=sum(p.numel() for p in network.parameters()),
-        shapes=wrap_linears(network.model.layers, routing),
+        shapes=shapes,
         vocab_size=config.vocab_size,
         max_positions=config.max_position_embeddings,
         device=torch.device(device),

@@ -68,7 +68,7 @@ def run_spec(
         lora=lora_spec(job.afina.adapter),
         token_budget=plan.token_budget(base.facts),
         validate_every=plan.validate_every(total_steps),
-        dtype="float32",
+        dtype=context.settings.engine_dtype,
         threads=context.settings.engine_threads,
     )
 

@@ -110,7 +110,7 @@ class LocalExecutor:
         socket = self.sockets / f"{self.started}.sock"
         command = [sys.executable, "-m", "afina.host", "--base", base, "--source", str(source)]
         command += ["--socket", str(socket), "--threads", str(self.settings.engine_threads)]
-        command += ["--parent", str(os.getpid())]
+        command += ["--dtype", self.settings.engine_dtype, "--parent", str(os.getpid())]
         try:
             process = self.starter.submit(
                 subprocess.Popen, command, stdin=subprocess.DEVNULL, env={**PATIENT, **os.environ}
