@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from afina.engine import model, train
 from afina.engine.engine import Engine
 from afina.engine.fake import FakeEngine
 from afina.engine.losses import cross_entropy
+from afina.engine.sample import Row, Sampler
 from afina.engine.types import AdamW, AdapterSpec, SamplingParams, Sequence
 from afina.errors import Unavailable
 
@@ -19,7 +22,7 @@ SPEC = AdapterSpec(rank=4, seed=1)
 PARAMS = SamplingParams(max_tokens=60, temperature=0.7, seed=3)
 
 
-async def train(engine, batch, name="a"):
+async def take_steps(engine, batch, name="a"):
     await engine.create_adapter(name, SPEC)
     losses = []
     for _ in range(5):
@@ -34,10 +37,36 @@ async def sample(engine):
 
 
 async def test_training_beside_sampling_changes_neither(engine, shared_batch):
-    losses, tokens = await train(engine, shared_batch), await sample(engine)
-    together = await asyncio.gather(train(engine, shared_batch), *(sample(engine) for _ in range(3)))
+    losses, tokens = await take_steps(engine, shared_batch), await sample(engine)
+    together = await asyncio.gather(take_steps(engine, shared_batch), *(sample(engine) for _ in range(3)))
     assert together[0] == losses
     assert together[1:] == [tokens] * 3
+
+
+def test_samples_in_the_middle_of_a_pass_change_nothing_and_are_not_changed(base, stirred, shared_batch):
+    frozen = model.load(base())
+    trained, asked = stirred(frozen), stirred(frozen, AdapterSpec(rank=2, alpha=8.0, seed=9))
+
+    def tokens_and_gradients(*, inside: bool):
+        sampler, tokens = Sampler(frozen), []
+        sampler.add(Row(asked, [5, 6, 7], PARAMS, tokens.append))
+        for _ in train.forward_backward(
+            frozen, trained, shared_batch, cross_entropy, breathe=sampler.step if inside else train.hold
+        ):
+            pass
+        seen = len(tokens)
+        while sampler.busy:
+            sampler.step()
+        gradients = [parameter.grad.clone() for parameter in trained.parameters]
+        trained.discard_gradients()
+        return seen, tokens, gradients
+
+    (_, alone, expected), (seen, within, gradients) = (
+        tokens_and_gradients(inside=way) for way in (False, True)
+    )
+    assert seen > frozen.layers  # On the way forward, and on the way back.
+    assert within == alone
+    assert all(torch.equal(one, other) for one, other in zip(gradients, expected, strict=True))
 
 
 async def test_a_cancelled_forward_backward_leaves_no_gradients(engine, shared_batch):
@@ -49,7 +78,7 @@ async def test_a_cancelled_forward_backward_leaves_no_gradients(engine, shared_b
         with pytest.raises(asyncio.CancelledError):
             await task
     await engine.drop("b")
-    assert await train(engine, shared_batch, "b") == await train(engine, shared_batch, "c")
+    assert await take_steps(engine, shared_batch, "b") == await take_steps(engine, shared_batch, "c")
 
 
 async def test_a_closed_engine_answers_unavailable(base):

@@ -1,6 +1,7 @@
 """Turns on the device: fair, interruptible, and closed without leaving anyone waiting."""
 
 import threading
+import time
 
 import pytest
 
@@ -147,3 +148,50 @@ def test_a_side_alone_gets_everything_and_saves_up_little():
     turns.account(1000.0, sampled=True)
     assert turns.lead == LEAD
     assert turns.sampling_next(sampling=True, requests=False)
+
+
+class Countdown:
+    """Samples so many times."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    @property
+    def busy(self) -> bool:
+        return self.left > 0
+
+    def step(self) -> None:
+        self.left -= 1
+
+    def end(self, error: Exception) -> None:
+        """Nobody waits."""
+
+
+def test_samples_pass_where_a_long_unit_breathes(scheduler):
+    sampler = Countdown(0)
+    scheduler.serve(sampler)
+
+    def long():
+        sampler.left = 3  # They arrive in the middle of the unit.
+        deadline = time.monotonic() + 10
+        while sampler.busy and time.monotonic() < deadline:
+            scheduler.breathe()
+        yield
+        return sampler.left
+
+    assert scheduler.submit("a", long()).result(20) == 0
+
+
+def test_a_unit_that_owes_nothing_goes_on_where_it_breathes(scheduler):
+    sampler = Countdown(0)
+    scheduler.serve(sampler)
+
+    def long():
+        scheduler.turns.lead = LEAD
+        sampler.left = 3
+        scheduler.breathe()
+        left, sampler.left = sampler.left, 0
+        yield
+        return left
+
+    assert scheduler.submit("a", long()).result(20) == 3

@@ -72,7 +72,14 @@ def test_a_pair_counts_once():
 
 @pytest.mark.parametrize(
     ("parameters", "tokens"),
-    [(1_000, 8192), (610_000, 8192), (1_000_000, 4992), (10_000_000, 448), (19_600_000, 256), (10**10, 256)],
+    [
+        (3_000_000, 8192),
+        (3_100_000, 8064),
+        (7_000_000, 3520),
+        (40_000_000, 576),
+        (50_000_000, 512),
+        (10**10, 512),
+    ],
 )
 def test_token_budget(parameters, tokens):
     assert plan.token_budget(BaseFacts(parameters, 256, 2048)) == tokens

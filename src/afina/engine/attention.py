@@ -3,6 +3,7 @@
 A pass brings a layout that knows which keys each token may see; the model's own modules do the rest.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -18,6 +19,13 @@ NAME = "afina"
 
 # What transformers hands to every attention function and ours has no use for.
 _IRRELEVANT = {"position_ids", "use_cache", "output_attentions", "output_hidden_states", "return_dict"}
+
+
+Breath = Callable[[], None]
+
+
+def hold() -> None:
+    """The breath of a pass that nobody interrupts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +51,21 @@ class Layout(Protocol):
 
 
 class PackedLayout:
-    """Each segment sees itself and the segments it continues; keys of a shared prefix are computed once."""
+    """Each segment sees itself and the segments it continues; keys of a shared prefix are computed once.
 
-    def __init__(self, segments: list[Segment], device: torch.device) -> None:
+    `breathe` is called at each layer, on the way forward and on the way back.
+    """
+
+    def __init__(self, segments: list[Segment], device: torch.device, breathe: Breath = hold) -> None:
         self.segments = segments
         self.lengths = [segment.length for segment in segments]
         self.device = device
+        self.breathe = breathe
         self.masks: dict[tuple[int, int, int | None], Tensor] = {}
 
     def attend(self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scoring: Scoring) -> Tensor:
         """Split once, so that the gradients of a prefix add up over everything that continues it."""
+        self.breathe()
         queries, keys, values = (x.split(self.lengths, dim=2) for x in qkv)
         out = []
         for i, segment in enumerate(self.segments):
@@ -60,7 +73,10 @@ class PackedLayout:
             k = torch.cat([keys[j] for j in seen], dim=2) if segment.prefix else keys[i]
             v = torch.cat([values[j] for j in seen], dim=2) if segment.prefix else values[i]
             out.append(weigh((queries[i], k, v), self._mask(segment, scoring.window), scoring))
-        return torch.cat(out, dim=2)
+        attended = torch.cat(out, dim=2)
+        if attended.requires_grad:
+            attended.register_hook(lambda _: self.breathe())
+        return attended
 
     def _mask(self, segment: Segment, window: int | None) -> Tensor | None:
         """[length, offset + length], True where a token is seen; None where plain causal attention does."""

@@ -120,7 +120,11 @@ class Engine:
 
     async def forward_backward(self, adapter: str, batch: Batch, loss: Loss) -> LossReport:
         """Add the gradients of one batch to the adapter's; on failure or cancellation it has none left."""
-        return await self._turns(adapter, lambda a: train.forward_backward(self._model, a, batch, loss))
+
+        def learn(held: Adapter) -> Generator[None, None, LossReport]:
+            return train.forward_backward(self._model, held, batch, loss, breathe=self._scheduler.breathe)
+
+        return await self._turns(adapter, learn)
 
     async def optim_step(self, adapter: str, params: AdamW) -> StepReport:
         """Apply the gathered gradients and forget them; what is not finite is not applied, and reported."""
@@ -131,10 +135,14 @@ class Engine:
     ) -> list[Logprobs]:
         """Score the supervised tokens of each sequence, with `top` alternatives to each; None is the base model."""
         batch = Batch(tuple(sequences), token_budget)
+
+        def score(held: Adapter | None) -> Generator[None, None, list[Logprobs]]:
+            return train.logprobs(self._model, held, batch, top=top, breathe=self._scheduler.breathe)
+
         if adapter is None:
             self._check_base()
-            return await self._wait(None, train.logprobs(self._model, None, batch, top=top))
-        return await self._turns(adapter, lambda a: train.logprobs(self._model, a, batch, top=top))
+            return await self._wait(None, score(None))
+        return await self._turns(adapter, score)
 
     async def sample(
         self, adapter: str | None, prompt: list[int], params: SamplingParams

@@ -40,12 +40,12 @@ class Routing:
 
     @contextmanager
     def use(self, shares: Shares) -> Iterator[None]:
-        """Route everything computed inside to these shares."""
-        self.shares = shares
+        """Route everything computed inside to these shares; a pass may run in the middle of another."""
+        before, self.shares = self.shares, shares
         try:
             yield
         finally:
-            self.shares = ()
+            self.shares = before
 
 
 class LoraLinear(nn.Module):

@@ -1,7 +1,8 @@
 """Who gets the device next: one thread owns it, and units of work take turns.
 
 A unit is a decode step, the prompt of one row, or one step of a request: a generator that yields where the
-device may go to somebody else. Turns depend on the clock, results never do.
+device may go to somebody else. A long unit also lets samples pass in between, where it breathes. Turns depend on the
+clock, results never do.
 """
 
 import threading
@@ -85,6 +86,7 @@ class Scheduler:
 
     def __init__(self) -> None:
         self.turns = Turns()
+        self._since = 0.0
         self._sampler: Stepper | None = None
         self._queues: dict[str | None, deque[Request[object]]] = {}
         self._changed = threading.Condition()
@@ -127,17 +129,32 @@ class Scheduler:
         finally:
             self._end()
 
+    def breathe(self) -> None:
+        """Called by a request in the middle of its unit: samples have their turn, as far as it is due."""
+        self._account(sampled=False)
+        while self._sampling and self.turns.sampling_next(sampling=True, requests=True):
+            self._sample()
+            self._account(sampled=True)
+
     def _turn(self) -> None:
-        """One unit for one side; its seconds count when the other side waited meanwhile."""
+        """One unit for one side."""
         sampled = self.turns.sampling_next(sampling=self._sampling, requests=bool(self._queues))
-        start = time.perf_counter()
-        if sampled and self._sampler is not None:
-            self._sampler.step()
+        self._since = time.perf_counter()
+        if sampled:
+            self._sample()
         else:
             self._advance()
-        contested = self._queues if sampled else self._sampling
-        if contested:
-            self.turns.account(time.perf_counter() - start, sampled=sampled)
+        self._account(sampled=sampled)
+
+    def _sample(self) -> None:
+        if self._sampler is not None:
+            self._sampler.step()
+
+    def _account(self, *, sampled: bool) -> None:
+        """The seconds since the last account count for a side when the other one waits."""
+        before, self._since = self._since, time.perf_counter()
+        if self._queues if sampled else self._sampling:
+            self.turns.account(self._since - before, sampled=sampled)
 
     @property
     def _sampling(self) -> bool:

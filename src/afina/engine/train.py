@@ -1,6 +1,7 @@
 """Forward and backward over one batch, pass by pass; and the same passes without a backward.
 
-Each is a generator: at a `yield` the device may go to somebody else. What it returns is the answer.
+Each is a generator: at a `yield` the device may go to somebody else, and within a pass wherever it breathes. What it
+returns is the answer.
 """
 
 import math
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from afina.engine.adapters import Adapter
-from afina.engine.attention import PackedLayout
+from afina.engine.attention import Breath, PackedLayout, hold
 from afina.engine.losses import Loss
 from afina.engine.model import Model
 from afina.engine.packing import MicroBatch, Stream, cut, lay_out
@@ -30,7 +31,7 @@ class _Sum:
 
 
 def forward_backward(
-    model: Model, adapter: Adapter, batch: Batch, loss: Loss
+    model: Model, adapter: Adapter, batch: Batch, loss: Loss, *, breathe: Breath = hold
 ) -> Generator[None, None, LossReport]:
     """Add the batch's gradients to the adapter's; where it fails or is given up, the adapter has none."""
     check(model, batch)
@@ -41,7 +42,7 @@ def forward_backward(
     tally, done = _Sum(), False
     try:
         for micro in cut(batch):
-            _learn(model, adapter, _Pass(batch, micro, loss, denominator), tally)
+            _learn(model, adapter, _Pass(batch, micro, loss, denominator, breathe), tally)
             yield
         done = True
     finally:
@@ -58,11 +59,12 @@ class _Pass:
     micro: MicroBatch
     loss: Loss
     denominator: float
+    breathe: Breath
 
 
 def _learn(model: Model, adapter: Adapter, one: _Pass, tally: _Sum) -> None:
     stream = lay_out(one.batch.sequences, one.micro)
-    values, hits = _score(model, adapter, stream)
+    values, hits = model.logprobs(*_predicting(model, adapter, stream, one.breathe))
     members = [one.batch.sequences[i] for i in one.micro.members]
     scores = list(values.split(stream.counts))
     loss = one.loss(scores, members)
@@ -74,14 +76,11 @@ def _learn(model: Model, adapter: Adapter, one: _Pass, tally: _Sum) -> None:
     tally.sums += torch.stack([score.detach().sum() for score in scores]).tolist()
 
 
-def _score(model: Model, adapter: Adapter | None, stream: Stream) -> tuple[Tensor, Tensor]:
-    """Log-probability and arg-max hit of every prediction of the stream: two tensors [N]."""
-    return model.logprobs(*_predicting(model, adapter, stream))
-
-
-def _predicting(model: Model, adapter: Adapter | None, stream: Stream) -> tuple[Tensor, Tensor]:
+def _predicting(
+    model: Model, adapter: Adapter | None, stream: Stream, breathe: Breath
+) -> tuple[Tensor, Tensor]:
     """The last hidden state [N, hidden] from which each prediction of the stream is made, and its target [N]."""
-    layout = PackedLayout(stream.segments, model.device)
+    layout = PackedLayout(stream.segments, model.device, breathe)
     shares = () if adapter is None else (adapter.share,)
     hidden = model.hidden(stream.ids, stream.positions, layout, shares=shares)
     rows, targets = (torch.tensor(x, device=model.device) for x in (stream.rows, stream.targets))
@@ -90,7 +89,7 @@ def _predicting(model: Model, adapter: Adapter | None, stream: Stream) -> tuple[
 
 
 def logprobs(
-    model: Model, adapter: Adapter | None, batch: Batch, *, top: int = 0
+    model: Model, adapter: Adapter | None, batch: Batch, *, top: int = 0, breathe: Breath = hold
 ) -> Generator[None, None, list[Logprobs]]:
     """Scores of the supervised tokens of every sequence; a sequence without any has empty ones."""
     check(model, batch)
@@ -98,7 +97,7 @@ def logprobs(
     for micro in cut(batch):
         stream = lay_out(batch.sequences, micro)
         with torch.inference_mode():
-            hidden, targets = _predicting(model, adapter, stream)
+            hidden, targets = _predicting(model, adapter, stream, breathe)
             scores = model.ranked(hidden, targets, top) if top else model.logprobs(hidden, targets)
         parts = [x.cpu().split(stream.counts) for x in scores]
         for i, *part in zip(micro.members, *parts, strict=True):

@@ -2,7 +2,7 @@
 
 - n_epochs: 3; so many that 100 examples are seen where there are few (at most 25), fewer above 8,333
   (OpenAI's cookbook, Chat_finetuning_data_prep).
-- batch_size: 0.2% of the examples (OpenAI's guide), raised until a batch fills one pass while an epoch keeps 16 steps.
+- batch_size: 0.2% of the examples (OpenAI's guide), raised to what 200 ms hold while an epoch keeps 16 steps.
 - learning_rate: multiplier x 5e-4 x (2000 / hidden size)^0.781, and a tenth of it where all weights are trained
   (Thinking Machines, LoRA Without Regret, 2025; the exponent is Llama's).
   A tenth of it for preferences, whose gradient does not fade as the margin grows (Tunstall et al., Zephyr, 2023).
@@ -10,7 +10,8 @@
 - reinforcement: 8 prompts a step (fewer where an epoch would have less than four steps), and about ten looks at the
   validation file, each with 2 replies to a prompt.
 - beta: 0.1 (OpenAI's guide to direct preference optimisation).
-- token_budget: what a pass of 200 ms holds at 100 GFLOP/s, the rate of two cores in fp32.
+- token_budget: what a pass of a second holds at 100 GFLOP/s, the rate of two cores in fp32, and at least 512 tokens:
+  with fewer, products are too thin to be computed at full rate. Samples do not wait for a pass to end.
 """
 
 import json
@@ -34,7 +35,8 @@ from afina.training.batches import steps_per_epoch
 
 LINEAR = re.compile(rf"model\.layers\.\d+\..*\b({'|'.join(LINEARS)})\.weight")
 FLOPS = 1e11
-PASS_SECONDS = 0.2
+PASS_SECONDS = 1.0
+BATCH_SECONDS = 0.2
 FLOP_PER_PARAMETER = 4  # forward and backward without the frozen weights' gradients
 RATE_AT_2000 = 5e-4
 RATE_EXPONENT = 0.781
@@ -170,7 +172,7 @@ def epochs(examples: int) -> int:
 def batch_size(units: int, tokens: int, base: BaseFacts) -> int:
     """0.2% of the rows (or pairs); more where a pass would otherwise run half empty."""
     by_share = round(0.002 * units)
-    by_device = token_budget(base) * units // max(1, tokens)
+    by_device = tokens_in(BATCH_SECONDS, base, least=256) * units // max(1, tokens)
     by_steps = units // 16
     return max(1, min(MOST_BATCH, max(by_share, min(by_device, by_steps))))
 
@@ -181,9 +183,14 @@ def prompts(examples: int) -> int:
 
 
 def token_budget(base: BaseFacts) -> int:
-    """Tokens of one pass, in steps of 64; a longer example is a pass of its own."""
-    tokens = PASS_SECONDS * FLOPS / (FLOP_PER_PARAMETER * base.parameters)
-    return max(256, min(8192, int(tokens) // 64 * 64))
+    """Tokens of one pass; a longer example is a pass of its own."""
+    return tokens_in(PASS_SECONDS, base, least=512)
+
+
+def tokens_in(seconds: float, base: BaseFacts, *, least: int) -> int:
+    """How many tokens are trained in so much time, in steps of 64."""
+    tokens = seconds * FLOPS / (FLOP_PER_PARAMETER * base.parameters)
+    return max(least, min(8192, int(tokens) // 64 * 64))
 
 
 def learning_rate(planned: Hyperparameters, base: BaseFacts, *, full: bool = False) -> float:
