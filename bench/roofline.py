@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from afina.data.tokens import TokenFile
+from afina.settings import multiplies_bf16
 from bench import flops
 from bench.course import prepare
 from bench.flops import Lengths
@@ -54,9 +55,8 @@ def measure(options: Options) -> dict[str, Json]:
 
 def fraction(options: Options, task: Task, *, share: float) -> dict[str, Json]:
     """Steps and products in turns; then one step is watched from inside."""
-    dtype: Dtype = task.spec.dtype
     rows = max(ROWS, task.spec.token_budget)
-    products = Products(SMALL, dtype, rows=rows, threads=task.spec.threads)
+    products = Products(SMALL, multiplied(task.spec.dtype), rows=rows, threads=task.spec.threads)
     with (
         Leg("ours", "bench.ours:train", task) as ours,
         Leg("products", "bench.matmul:measure", products) as all_of_it,
@@ -70,7 +70,13 @@ def fraction(options: Options, task: Task, *, share: float) -> dict[str, Json]:
     return judged(readings(rounds, work(task, SMALL), options.steps)) | {
         "operations": [asdict(one) for one in apart("bench.profile:operations", task, list)],
         "rows_of_products": products.rows,
+        "dtype_of_products": products.dtype,
     }
+
+
+def multiplied(dtype: Dtype) -> Dtype:
+    """The type in which this chip multiplies such weights fastest: beside a slower one we would look too good."""
+    return dtype if multiplies_bf16() else "float32"
 
 
 def work(task: Task, shape: Shape) -> list[float]:

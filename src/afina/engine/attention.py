@@ -66,14 +66,14 @@ class PackedLayout:
     def attend(self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scoring: Scoring) -> Tensor:
         """Split once, so that the gradients of a prefix add up over everything that continues it."""
         self.breathe()
-        queries, keys, values = (x.split(self.lengths, dim=2) for x in qkv)
+        queries, keys, values = (_segments(x, self.lengths) for x in qkv)
         out = []
         for i, segment in enumerate(self.segments):
             seen = (*segment.prefix, i)
             k = torch.cat([keys[j] for j in seen], dim=2) if segment.prefix else keys[i]
             v = torch.cat([values[j] for j in seen], dim=2) if segment.prefix else values[i]
             out.append(weigh((queries[i], k, v), self._mask(segment, scoring.window), scoring))
-        attended = torch.cat(out, dim=2)
+        attended = torch.cat([x.transpose(1, 2) for x in out], dim=1).transpose(1, 2)
         if attended.requires_grad:
             attended.register_hook(lambda _: self.breathe())
         return attended
@@ -89,6 +89,11 @@ class PackedLayout:
             query = torch.arange(segment.offset, total, device=self.device)[:, None]
             self.masks[key] = visible(query, torch.arange(total, device=self.device), binding)
         return self.masks[key]
+
+
+def _segments(x: Tensor, lengths: list[int]) -> list[Tensor]:
+    """[1, H, T, D] cut along T. It lies in memory as [1, T, H, D], and so does its gradient then: neither is copied."""
+    return [part.transpose(1, 2) for part in x.transpose(1, 2).split(lengths, dim=1)]
 
 
 def visible(query: Tensor, key: Tensor, window: int | None) -> Tensor:
