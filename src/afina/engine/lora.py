@@ -16,17 +16,35 @@ from torch.nn import functional as F
 class Pair:
     """The two factors for one linear: `a` is [rank, in], `b` is [out, rank]."""
 
-    a: nn.Parameter
-    b: nn.Parameter
+    a: Tensor
+    b: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What each row's low-rank values are multiplied by, and where they are set to zero instead: two [T, rank]."""
+
+    scales: Tensor
+    shut: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The part of a pass that belongs to one adapter; `rows` are places in the stream, None means all of them."""
+    """The part of a pass that belongs to one adapter; `rows` are places in the stream, None means all of them.
+
+    With a `gate`, the factors are those of several adapters side by side, of which each row has one.
+    """
 
     pairs: Mapping[str, Pair]
     scale: float
     rows: Tensor | None = None
+    gate: Gate | None = None
+
+    def weighed(self, low: Tensor) -> Tensor:
+        """Low-rank values [..., rank] as they enter the second product."""
+        if self.gate is None:
+            return low * self.scale
+        return (low * self.gate.scales).masked_fill(self.gate.shut, 0.0)
 
 
 Shares = tuple[Share, ...]
@@ -62,7 +80,7 @@ class LoraLinear(nn.Module):
         shares = [
             (share, share.pairs[self.name]) for share in self.routing.shares if self.name in share.pairs
         ]
-        if len(shares) == 1 and shares[0][0].rows is None:
+        if len(shares) == 1 and shares[0][0].rows is None and shares[0][0].gate is None:
             share, pair = shares[0]
             flat = x.flatten(0, -2)
             y = _Adapted.apply(flat, self.weight, self.bias, pair.a, pair.b, share.scale)
@@ -113,7 +131,7 @@ def _add_product(to: Tensor, left: Tensor, right: Tensor, scale: float) -> None:
 def _add(y: Tensor, x: Tensor, share: Share, pair: Pair) -> Tensor:
     part = x if share.rows is None else x.index_select(1, share.rows)
     low = F.linear(part.to(pair.a.dtype), pair.a)
-    delta = F.linear(low * share.scale, pair.b).to(y.dtype)
+    delta = F.linear(share.weighed(low), pair.b).to(y.dtype)
     return y + delta if share.rows is None else y.index_add(1, share.rows, delta)
 
 

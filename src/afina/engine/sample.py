@@ -12,9 +12,9 @@ from torch import Tensor
 from afina.engine.adapters import Adapter
 from afina.engine.cache import Cache, Decode, Prefill
 from afina.engine.choice import Place, choose
-from afina.engine.lora import Shares
 from afina.engine.model import Model
 from afina.engine.prefix_cache import BLOCK, PrefixCache, names
+from afina.engine.shares import Stack, apart
 from afina.engine.types import Finish, Matcher, SamplingParams, Token
 from afina.errors import FormTooComplex, InvalidRequest, NotFinite
 
@@ -84,6 +84,7 @@ class Sampler:
         self.rows: list[Row] = []
         self.cache = Cache(model)
         self.prefixes = PrefixCache()
+        self.stack = Stack()
 
     def add(self, *rows: Row) -> None:
         """Queue rows; they join at the next step. Raises InvalidRequest for what cannot be sampled."""
@@ -181,7 +182,7 @@ class Sampler:
         owners = [row.adapter for row, part in zip(rows, ids, strict=True) for _ in part]
         hidden = self.model.hidden(
             list(chain(*ids)), list(chain(*positions)), Prefill(self.cache, slots, held),
-            shares=shares(owners, self.model.device),
+            shares=apart(owners, self.model.device),
         )  # fmt: skip
         for slot, row in zip(slots, rows, strict=True):
             self._keep(slot, row.blocks)
@@ -219,7 +220,7 @@ class Sampler:
         positions = [length - 1 for length in self.cache.lengths]
         owners = [row.adapter for row in rows]
         hidden = self.model.hidden(
-            ids, positions, Decode(self.cache), shares=shares(owners, self.model.device)
+            ids, positions, Decode(self.cache), shares=self.stack.shares(owners, self.model.device)
         )
         self._deliver(rows, self.model.logits(hidden))
 
@@ -255,20 +256,6 @@ class Sampler:
             return "stop"
         full = len(row.prompt) + len(row.made) >= self.model.max_positions
         return "length" if full or len(row.made) >= row.params.max_tokens else None
-
-
-def shares(owners: list[Adapter | None], device: torch.device) -> Shares:
-    """The adapter of each place of a stream, grouped, so that each adapter's factors are multiplied once per pass."""
-    groups: dict[int, tuple[Adapter, list[int]]] = {}
-    for i, adapter in enumerate(owners):
-        if adapter is not None:
-            groups.setdefault(id(adapter), (adapter, []))[1].append(i)
-    return tuple(
-        adapter.share
-        if len(at) == len(owners)
-        else replace(adapter.share, rows=torch.tensor(at, device=device))
-        for adapter, at in groups.values()
-    )
 
 
 def check(model: Model, prompt: list[int], params: SamplingParams) -> None:
