@@ -50,20 +50,34 @@ class Share:
 Shares = tuple[Share, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What the modules of the base model have to know of the pass that is running; no shares are the base model alone.
+
+    `needed` are the places in a stream of `length` whose last hidden states are read; None means all of them. Layers
+    that are `recomputed` keep nothing but their input for the way back.
+    """
+
+    shares: Shares = ()
+    needed: Tensor | None = None
+    length: int = 0
+    recomputed: bool = False
+
+
 class Routing:
-    """The shares of the pass that is running, seen by every linear; none of them is the base model."""
+    """The pass that is running, seen by every module that asks."""
 
     def __init__(self) -> None:
-        self.shares: Shares = ()
+        self.now = Pass()
 
     @contextmanager
-    def use(self, shares: Shares) -> Iterator[None]:
-        """Route everything computed inside to these shares; a pass may run in the middle of another."""
-        before, self.shares = self.shares, shares
+    def use(self, running: Pass) -> Iterator[None]:
+        """Everything computed inside belongs to this pass; it may run in the middle of another."""
+        before, self.now = self.now, running
         try:
             yield
         finally:
-            self.shares = before
+            self.now = before
 
 
 class LoraLinear(nn.Module):
@@ -78,7 +92,7 @@ class LoraLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[1, T, in] to [1, T, out]."""
         shares = [
-            (share, share.pairs[self.name]) for share in self.routing.shares if self.name in share.pairs
+            (share, share.pairs[self.name]) for share in self.routing.now.shares if self.name in share.pairs
         ]
         if len(shares) == 1 and shares[0][0].rows is None and shares[0][0].gate is None:
             share, pair = shares[0]

@@ -10,12 +10,15 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from afina.engine import attention
+from afina.engine import attention, footprint
 from afina.engine.attention import Layout
 from afina.engine.families import FAMILIES, ROPES, lacking
+from afina.engine.footprint import SHARE, Footprint
 from afina.engine.head import Scored
-from afina.engine.lora import Routing, Shares, wrap_linears
+from afina.engine.last_layer import shorten
+from afina.engine.lora import Pass, Routing, Shares, wrap_linears
 from afina.engine.precision import multiplies, widen
+from afina.engine.recompute import recomputable
 from afina.errors import InvalidRequest
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -41,16 +44,31 @@ class Model:
     device: torch.device
     hidden_size: int
     layers: int
+    footprint: Footprint
 
-    def hidden(self, ids: list[int], positions: list[int], layout: Layout, *, shares: Shares) -> Tensor:
-        """Ids and positions of one stream, each [T], to last hidden states [T, hidden]."""
+    def hidden(
+        self,
+        ids: list[int],
+        positions: list[int],
+        layout: Layout,
+        *,
+        shares: Shares,
+        needed: Tensor | None = None,
+    ) -> Tensor:
+        """Ids and positions of one stream, each [T], to last hidden states [T, hidden], right at least where needed."""
         stream = {
             "input_ids": torch.tensor([ids], device=self.device),
             "position_ids": torch.tensor([positions], device=self.device),
         }
-        with self.routing.use(shares):
+        recomputed = torch.is_grad_enabled() and self.crowded(len(ids))
+        with self.routing.use(Pass(shares, needed, len(ids), recomputed)):
             out = self.body(**stream, use_cache=False, layout=layout)
         return out.last_hidden_state[0]
+
+    def crowded(self, tokens: int) -> bool:
+        """Whether a training pass of so many tokens would keep more than a fair share of the memory that is free."""
+        each = torch.finfo(next(self.body.parameters()).dtype).bits // 8
+        return self.footprint.kept(tokens) * each > SHARE * free_bytes(self.device)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[N, hidden] to [N, vocab] in float32, with the caps and multipliers that the family puts on them."""
@@ -113,6 +131,9 @@ def load(base: Path, *, dtype: str = "float32", device: str = "cpu") -> Model:
     network.eval().to(device).requires_grad_(False)
     routing = Routing()
     shapes = wrap_linears(network.model.layers, routing)
+    for layer in network.model.layers:
+        recomputable(layer, routing)
+    shorten(network.model.layers[-1], routing)
     if not multiplies(DTYPES[dtype], torch.device(device)):
         widen(network)
     return Model(
@@ -129,7 +150,30 @@ def load(base: Path, *, dtype: str = "float32", device: str = "cpu") -> Model:
         device=torch.device(device),
         hidden_size=config.hidden_size,
         layers=config.num_hidden_layers,
+        footprint=_footprint(shapes, config),
     )
+
+
+def _footprint(shapes: dict[str, tuple[int, int]], config: PretrainedConfig) -> Footprint:
+    """By the largest layer; experts are no linears, and each token asks some of them."""
+
+    def most(name: str, side: int, otherwise: int = 0) -> int:
+        return max((s[side] for full, s in shapes.items() if full.endswith(name)), default=otherwise)
+
+    queries, fused = most("o_proj", 0), most("qkv_proj", 1)
+    wide = 0 if most("down_proj", 0) else config.intermediate_size * config.num_experts_per_tok
+    return Footprint(
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        queries=queries,
+        keys=(fused - queries) // 2 if fused else most("k_proj", 1),
+        intermediate=most("down_proj", 0, wide),
+    )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory of the device that nobody uses now."""
+    return footprint.free() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
 
 
 def _checked_config(base: Path, dtype: str) -> PretrainedConfig:

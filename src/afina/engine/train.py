@@ -13,6 +13,7 @@ from torch import Tensor
 
 from afina.engine.adapters import Adapter
 from afina.engine.attention import Breath, PackedLayout, hold
+from afina.engine.last_layer import needed
 from afina.engine.losses import Loss
 from afina.engine.model import Model
 from afina.engine.packing import MicroBatch, Stream, cut, lay_out
@@ -82,7 +83,8 @@ def _predicting(
     """The last hidden state [N, hidden] from which each prediction of the stream is made, and its target [N]."""
     layout = PackedLayout(stream.segments, model.device, breathe)
     shares = () if adapter is None else (adapter.share,)
-    hidden = model.hidden(stream.ids, stream.positions, layout, shares=shares)
+    read = needed(stream.rows, model.device)
+    hidden = model.hidden(stream.ids, stream.positions, layout, shares=shares, needed=read)
     rows, targets = (torch.tensor(x, device=model.device) for x in (stream.rows, stream.targets))
     # The row that predicts the first token of several children is there for each: index_select adds gradients.
     return hidden.index_select(0, rows), targets

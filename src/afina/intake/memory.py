@@ -7,11 +7,11 @@ of tokens, the scores of its supervised tokens, and what the process needs befor
 from pathlib import Path
 from typing import Literal
 
+from afina.engine.footprint import Footprint
 from afina.intake import shapes
 from afina.intake.network import Network
 from afina.intake.unfit import Unfit
 from afina.training.memory import PROCESS, TRAINED_BYTES, scores
-from afina.training.plan import kept_in_layer
 
 Weights = Literal["float32", "bfloat16", "nf4"]
 
@@ -49,9 +49,8 @@ def adapter(network: Network, rank: int) -> int:
 def activations(network: Network, tokens: int, *, checkpointed: bool) -> int:
     """How many numbers a pass keeps for its backward pass."""
     queries, keys = network.heads * network.head_dim, network.kv_heads * network.head_dim
-    layer = kept_in_layer(network.hidden, queries, keys, network.intermediate)
-    inputs = network.layers * network.hidden
-    return tokens * (inputs + layer if checkpointed else network.layers * layer)
+    layers = Footprint(network.layers, network.hidden, queries, keys, network.intermediate)
+    return layers.kept(tokens, recomputed=checkpointed)
 
 
 def here() -> int:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from afina.data.tokens import TokenStats
+from afina.engine.footprint import Footprint
 from afina.engine.types import LINEARS
 from afina.schemas.fine_tuning import (
     DpoHyperparameters,
@@ -86,12 +87,8 @@ def kept_of(config: Mapping[str, int]) -> int:
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
     size = config.get("head_dim") or hidden // heads
     queries, keys = heads * size, (config.get("num_key_value_heads") or heads) * size
-    return config["num_hidden_layers"] * kept_in_layer(hidden, queries, keys, config["intermediate_size"])
-
-
-def kept_in_layer(hidden: int, queries: int, keys: int, intermediate: int) -> int:
-    """Those of one layer; the four factors were measured on this engine."""
-    return 10 * hidden + 11 * queries + 13 * keys + 4 * intermediate
+    layers = Footprint(config["num_hidden_layers"], hidden, queries, keys, config["intermediate_size"])
+    return layers.kept(1)
 
 
 def shapes_in(path: Path) -> Iterator[tuple[str, list[int]]]:
