@@ -57,7 +57,7 @@ class ThreadExecutor:
     started: list[LocalHost]
     mine: list[LocalHost] = field(default_factory=list)
 
-    def start(self, base: str, source: Path) -> LocalHost:
+    def start(self, base: str, source: Path, *, dtype: str) -> LocalHost:
         socket = self.sockets / f"{len(self.started)}.sock"
         host = LocalHost(base, socket, HostThread(base, source, socket))  # type: ignore[arg-type]
         self.started.append(host)

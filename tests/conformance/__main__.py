@@ -91,7 +91,7 @@ def hosting(settings: Settings, database: Database, sources: Mapping[str, Path])
     """A host for each base, as a worker would start it."""
     executor = LocalExecutor(settings)
     try:
-        for host in [executor.start(base, source) for base, source in sources.items()]:
+        for host in [executor.start(base, source, dtype="float32") for base, source in sources.items()]:
             until(lambda host=host: host.healthy() or not host.alive(), bool, what="the host is ready")
             assert host.alive(), f"the host of {host.base} has ended; it has said why"
             with database.system() as system:

@@ -49,7 +49,7 @@ def test_the_stack_is_kept_until_an_adapter_is_trained(frozen, owners):
     (first,), (again,) = stack.shares(owners, CPU), stack.shares(owners[::-1], CPU)
     assert again.pairs is first.pairs
     with torch.no_grad():
-        owners[0].pairs["0.self_attn.q_proj"].b.add_(1.0)
+        owners[0].share.pairs["0.self_attn.q_proj"].b.add_(1.0)
     owners[0].steps += 1
     torch.testing.assert_close(
         hidden(frozen, stack.shares(owners, CPU)), hidden(frozen, apart(owners, CPU)), rtol=1e-5, atol=1e-6
@@ -58,7 +58,7 @@ def test_the_stack_is_kept_until_an_adapter_is_trained(frozen, owners):
 
 def test_a_broken_adapter_is_kept_apart(frozen, owners):
     with torch.no_grad():
-        owners[2].pairs["0.self_attn.v_proj"].a.fill_(float("inf"))
+        owners[2].share.pairs["0.self_attn.v_proj"].a.fill_(float("inf"))
     shares = Stack().shares(owners, CPU)
     assert len(shares) == 3
     good = [owner is not owners[2] for owner in owners]

@@ -41,7 +41,7 @@ class StandIns:
     starts: bool = True
     closed: bool = False
 
-    def start(self, base: str, source: Path) -> StandInHost:
+    def start(self, base: str, source: Path, *, dtype: str) -> StandInHost:
         host = StandInHost(base, f"unix:/{len(self.started)}", 100 + len(self.started), starts=self.starts)
         self.started.append(host)
         return host

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from afina.engine.adapters import Adapter
 from afina.engine.lora import Gate, Pair, Share, Shares
+from afina.engine.types import AdapterSpec
 
 # Wider stacks multiply more by zero than the calls that they save are worth.
 WIDEST = 256
@@ -48,8 +49,7 @@ class Stack:
     def shares(self, owners: Owners, device: torch.device) -> Shares:
         """One share for all rows; one for each adapter where that is cheaper, or where one would spoil the others."""
         groups = places(owners)
-        ranks = [adapter.spec.rank for adapter, _ in groups]
-        if len(groups) < 2 or sum(ranks) > WIDEST:
+        if len(groups) < 2 or sum(rank(adapter) for adapter, _ in groups) > WIDEST:
             return apart(owners, device)
         now = [(adapter.serial, adapter.steps) for adapter, _ in groups]
         if now != self._of:
@@ -59,6 +59,11 @@ class Stack:
         return (Share(self._pairs, 1.0, gate=gate(groups, len(owners), device)),)
 
 
+def rank(adapter: Adapter) -> int:
+    """How many columns its factors take; none where it is the model's own weights."""
+    return adapter.spec.rank if isinstance(adapter.spec, AdapterSpec) else 0
+
+
 def stacked(adapters: list[Adapter]) -> dict[str, Pair] | None:
     """`a` [sum of ranks, in] and `b` [out, sum of ranks] of every linear; None where a number is not finite.
 
@@ -66,7 +71,7 @@ def stacked(adapters: list[Adapter]) -> dict[str, Pair] | None:
     """
     if not all(bool(p.detach().isfinite().all()) for adapter in adapters for p in adapter.parameters):
         return None
-    names = {name: pair for adapter in adapters for name, pair in adapter.pairs.items()}
+    names = {name: pair for adapter in adapters for name, pair in adapter.share.pairs.items()}
     return {
         name: Pair(
             torch.cat([_factor(adapter, name, like=pair.a, dim=0) for adapter in adapters]),
@@ -78,20 +83,20 @@ def stacked(adapters: list[Adapter]) -> dict[str, Pair] | None:
 
 def _factor(adapter: Adapter, name: str, *, like: Tensor, dim: int) -> Tensor:
     """One factor of a linear; zeros where the adapter does not change it."""
-    if name in adapter.pairs:
-        pair = adapter.pairs[name]
+    if name in adapter.share.pairs:
+        pair = adapter.share.pairs[name]
         return (pair.a, pair.b)[dim].detach()
     shape = list(like.shape)
-    shape[dim] = adapter.spec.rank
+    shape[dim] = rank(adapter)
     return like.new_zeros(shape)
 
 
 def gate(groups: list[tuple[Adapter, list[int]]], rows: int, device: torch.device) -> Gate:
     """Each row's scale at its own adapter's columns, and where all other columns are: two [rows, sum of ranks]."""
-    scales = torch.zeros(rows, sum(adapter.spec.rank for adapter, _ in groups))
+    scales = torch.zeros(rows, sum(rank(adapter) for adapter, _ in groups))
     end = 0
     for adapter, at in groups:
-        start, end = end, end + adapter.spec.rank
-        scales[at, start:end] = adapter.spec.scale
+        start, end = end, end + rank(adapter)
+        scales[at, start:end] = adapter.share.scale
     scales = scales.to(device)
     return Gate(scales, scales == 0)

@@ -9,6 +9,11 @@ from afina.schemas.graders import Grader
 from afina.schemas.record import Record
 from afina.schemas.structure import JsonForm
 
+Dtype = Literal["float32", "bfloat16"]
+ALL_WEIGHTS: Dtype = (
+    "float32"  # of a run that trains all of them: in bfloat16, its steps would be lost in their rounding
+)
+
 
 class LoraSpec(Record):
     """The adapter that a run trains; without `targets`, it changes all linears of attention and of what follows it."""
@@ -65,7 +70,7 @@ class RunSpec(Record):
     lora: LoraSpec | None
     token_budget: int
     validate_every: int
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Dtype
     threads: int
 
     @property

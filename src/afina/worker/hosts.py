@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from afina.schemas.runs import ALL_WEIGHTS
 from afina.settings import Settings
 from afina.store import hosts as host_rows
 from afina.store.database import Database
@@ -67,7 +68,7 @@ class Hosts:
         with self.database.system() as scope:
             host_rows.starting(scope, base, self.owner)
         try:
-            host = self.running[base] = self.executor.start(base, source)
+            host = self.running[base] = self.executor.start(base, source, dtype=self.settings.engine_dtype)
             self.await_health(host)
         except HostLost:
             self.forget(base)
@@ -127,7 +128,7 @@ class Hosts:
             return
         if self.closed:
             raise HostLost("the worker is ending")
-        host = self.executor.start(seat.job, source)
+        host = self.executor.start(seat.job, source, dtype=ALL_WEIGHTS)
         try:
             self.await_health(host)
             yield host

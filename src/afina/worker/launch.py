@@ -7,7 +7,7 @@ from afina.blobs import make_folder, sync_folder
 from afina.errors import NotFound, RunFailed, Unavailable
 from afina.schemas.adapters import AnyAdapter, Full
 from afina.schemas.fine_tuning import FineTuningJob
-from afina.schemas.runs import LoraSpec, RunSpec
+from afina.schemas.runs import ALL_WEIGHTS, LoraSpec, RunSpec
 from afina.serving.adapters import Adapters
 from afina.store import models
 from afina.training import plan
@@ -68,7 +68,7 @@ def run_spec(
         lora=lora_spec(job.afina.adapter),
         token_budget=plan.token_budget(base.facts),
         validate_every=plan.validate_every(total_steps),
-        dtype=context.settings.engine_dtype,
+        dtype=ALL_WEIGHTS if job.full else context.settings.engine_dtype,
         threads=context.settings.engine_threads,
     )
 

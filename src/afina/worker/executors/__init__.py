@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from afina.errors import AfinaError
+from afina.schemas.runs import Dtype
 
 
 class HostLost(AfinaError):
@@ -45,8 +46,8 @@ class Host(Protocol):
 class Executor(Protocol):
     """Starts hosts and ends them."""
 
-    def start(self, base: str, source: Path) -> Host:
-        """A new host for the base whose files lie in `source`; returns before it is healthy."""
+    def start(self, base: str, source: Path, *, dtype: Dtype) -> Host:
+        """A new host that holds the weights of the base in `source` in this type; returns before it is healthy."""
         ...
 
     def close(self) -> None:

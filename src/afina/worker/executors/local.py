@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from afina.schemas.completions import Health
+from afina.schemas.runs import Dtype
 from afina.settings import Settings
 from afina.worker.executors import HostLost
 
@@ -104,13 +105,13 @@ class LocalExecutor:
         self.starter = ThreadPoolExecutor(1, thread_name_prefix="host-starter")
         self.started = 0
 
-    def start(self, base: str, source: Path) -> LocalHost:
+    def start(self, base: str, source: Path, *, dtype: Dtype) -> LocalHost:
         """A new host; its log goes where ours goes."""
         self.started += 1
         socket = self.sockets / f"{self.started}.sock"
         command = [sys.executable, "-m", "afina.host", "--base", base, "--source", str(source)]
         command += ["--socket", str(socket), "--threads", str(self.settings.engine_threads)]
-        command += ["--dtype", self.settings.engine_dtype, "--parent", str(os.getpid())]
+        command += ["--dtype", dtype, "--parent", str(os.getpid())]
         try:
             process = self.starter.submit(
                 subprocess.Popen, command, stdin=subprocess.DEVNULL, env={**PATIENT, **os.environ}
