@@ -134,3 +134,43 @@ def test_what_is_added_while_a_response_is_made_follows_it(
 
 def note_of(added) -> dict[str, str]:
     return {"id": added.data[0].id, "role": "user"}
+
+
+def test_what_was_taken_out_is_not_added_under_its_old_id(played, official: openai.OpenAI, talk: str):
+    items, note = official.conversations.items, {"role": "user", "content": "One?"}
+    official.responses.create(input="One?", conversation=talk)
+    gone = items.list(talk, order="asc").data[1]
+    items.delete(gone.id, conversation_id=talk)
+    for act in (
+        lambda: items.create(talk, items=[{**note, "id": gone.id}]),
+        lambda: official.responses.create(input=[{**note, "id": gone.id}], conversation=talk),
+    ):
+        with pytest.raises(openai.BadRequestError, match="was taken out of this conversation"):
+            act()
+    items.create(talk, items=[note])
+    official.responses.create(input="Two?", conversation=talk)
+    assert [text for text in said(official, talk) if text.endswith("?")] == ["One?", "Two?"]
+
+
+def test_items_are_added_behind_what_is_unfinished_or_gone(
+    official: openai.OpenAI, database: Database, project: str, begun, talk: str
+):
+    one, note = begun("a", background=True), {"role": "user", "content": "A note."}
+    keep(database, project, one, status="queued")
+    added = official.conversations.items.create(talk, items=[note])
+    with pytest.raises(openai.BadRequestError, match="not finished"):
+        official.conversations.items.create(talk, items=[{**note, "id": "msg_mine"}])
+    official.responses.delete(one.begun.response.id)
+    added.data += official.conversations.items.create(talk, items=[note]).data
+    with database.read(project) as scope:
+        kept = conversations.get(scope, talk).items
+    assert [item.id for item in kept] == [item.id for item in added.data]
+
+
+def test_what_was_added_is_told_again_after_it_was_taken_out(official: openai.OpenAI, talk: str):
+    items, note = official.conversations.items, {"role": "user", "content": "A note."}
+    asked = {"items": [note, {**note, "id": "msg_mine"}], "extra_headers": {"idempotency-key": "k"}}
+    first = items.create(talk, **asked)
+    items.delete(first.data[0].id, conversation_id=talk)
+    assert items.create(talk, **asked) == first
+    assert said(official, talk) == ["Opening.", "A note."]

@@ -230,7 +230,10 @@ MISSING: dict[str, tuple[type[Exception], Callable[[Scope, Theirs], object]]] = 
     "conversations.delete": (NotFound, lambda scope, theirs: conversations.delete(scope, TALK.id)),
     "conversations.history": (InvalidRequest, lambda scope, theirs: conversations.history(scope, TALK)),
     "conversations.find": (InvalidRequest, lambda scope, theirs: conversations.find(scope, TALK, "msg_a")),
-    "conversations.add": (InvalidRequest, lambda scope, theirs: conversations.add(scope, TALK, [])),
+    "conversations.add": (
+        InvalidRequest,
+        lambda scope, theirs: conversations.add(scope, TALK, [], brought=["a"]),
+    ),
     "conversations.remove": (
         InvalidRequest,
         lambda scope, theirs: conversations.remove(scope, TALK, "msg_a"),

@@ -67,8 +67,8 @@ def test_a_conversation_and_its_last_response(database: Database, stored, projec
         assert conversations.get(scope, "conv") == changed
         assert [item.id for item in conversations.history(scope, changed)] == ["in_a", "msg_a"]
         with pytest.raises(InvalidRequest, match="has this id already"):
-            conversations.add(scope, changed, stored("a").input)
-        added = conversations.add(scope, changed, stored("b").input)
+            conversations.add(scope, changed, stored("a").input, brought=["in_a"])
+        added = conversations.add(scope, changed, stored("b").input, brought=["in_b"])
         left = conversations.remove(scope, conversations.remove(scope, added, "msg_a"), "in_b")
         assert [item.id for item in conversations.history(scope, left)] == ["in_a"]
         assert conversations.removed(scope, "conv") == ["msg_a"]

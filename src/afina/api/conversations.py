@@ -16,7 +16,7 @@ from afina.api.rooms import InRooms
 from afina.api.routes import ThreadedRoute
 from afina.schemas.conversations import Conversation, CreateConversation, CreateItems, UpdateConversation
 from afina.schemas.record import Deleted
-from afina.serving.response_messages import items_of
+from afina.serving.response_messages import brought, items_of
 from afina.store import clock, conversations, idempotency
 from afina.store.scope import Scope
 
@@ -102,14 +102,18 @@ def add(
     body: Annotated[Body[CreateItems], Depends(json_body(CreateItems))],
 ) -> JSONResponse:
     """Add items behind what was said so far."""
+    asked = body.value.items
     with rooms.database.scope(caller.project_id) as scope:
         found = conversations.get(scope, conversation_id, hold=True)
         attempt = again.attempt(f"conversations.items {found.id}", body.sha256)
+        added = items_of(asked)
         if (known := attempts.replayed(scope, attempt, response)) is not None:
-            added = [conversations.find(scope, found, str(one)) for one in known.detail.values()]
+            # An equal body makes equal items: nothing is read, and some may have been taken out since.
+            added = [
+                item.model_copy(update={"id": known.detail[str(place)]}) for place, item in enumerate(added)
+            ]
         else:
-            added = items_of(body.value.items)
-            conversations.add(scope, found, added)
+            conversations.add(scope, found, added, brought=brought(asked))
             names = {str(place): item.id for place, item in enumerate(added)}
             idempotency.remember(scope, attempt, found.id, detail=names)
     page = item_page(added, ItemQuery(after=None, limit=len(added), ascending=True))

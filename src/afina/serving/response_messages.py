@@ -72,6 +72,11 @@ def items_of(given: Input | None) -> list[Item]:
     return [settled(item) for item in items]
 
 
+def brought(given: Input | None) -> list[str]:
+    """The ids that a request's input comes with."""
+    return [] if given is None or isinstance(given, str) else [item.id for item in given if item.id]
+
+
 def settled(item: Item) -> Item:
     """An item that can be listed."""
     news: dict[str, object] = {"id": item.id or ids.prefixed(PREFIXES[item.type])}

@@ -12,7 +12,7 @@ from afina.schemas.response_replies import FINAL, Reasoning, Response, StoredRes
 from afina.schemas.responses import CreateResponse, ResponsePrompt, TextConfig
 from afina.serving.names import Target
 from afina.serving.registry import DEFAULT
-from afina.serving.response_messages import items_of
+from afina.serving.response_messages import brought, items_of
 from afina.serving.router import Router
 from afina.store import conversations
 from afina.store import responses as rows
@@ -49,6 +49,7 @@ def past(scope: Scope, request: ResponsePrompt) -> Past:
         previous = request.previous_response_id
         return Past(rows.history(scope, previous), previous)
     conversation = conversations.get(scope, request.conversation_id)
+    conversations.refuse_removed(conversation, brought(request.input), param="input")
     previous = request.previous_response_id or conversation.last_response_id
     param = "previous_response_id" if request.previous_response_id else "conversation"
     said = conversations.without(rows.history(scope, previous, param=param), conversation.removed)

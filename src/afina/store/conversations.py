@@ -1,5 +1,7 @@
 """Conversations: where their responses begin, and which was the last."""
 
+from collections.abc import Collection
+
 from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
 from sqlalchemy import select, update
@@ -75,14 +77,29 @@ def removed(scope: Scope, conversation_id: str) -> list[str]:
     return scope.connection.execute(select(conversations.c.removed).where(mine)).scalar_one_or_none() or []
 
 
-def add(scope: Scope, conversation: Conversation, items: list[Item]) -> Conversation:
-    """Put items behind all others of a conversation, which is held."""
-    names = [item.id for item in [*history(scope, conversation), *items]]
-    if len(names) != len(set(names)):
+def add(
+    scope: Scope, conversation: Conversation, items: list[Item], *, brought: Collection[str]
+) -> Conversation:
+    """Put items behind all others of a conversation, which is held; `brought` are the ids that we have not drawn.
+
+    Ids of ours are new, so that nothing has to be read for them, and nothing has to be finished.
+    """
+    refuse_removed(conversation, brought, param="items")
+    known = {item.id for item in history(scope, conversation)} if brought else set[str | None]()
+    if len({*brought} - known) < len(brought):
         raise InvalidRequest(
             "An item of this conversation has this id already. Leave ids out.", param="items"
         )
     return change(scope, conversation.model_copy(update={"items": [*conversation.items, *items]}))
+
+
+def refuse_removed(conversation: Conversation, brought: Collection[str], *, param: str) -> None:
+    """A 400 for an id that was taken out: what enters under it would be left out with it."""
+    if back := [name for name in brought if name in (conversation.removed or [])]:
+        raise InvalidRequest(
+            f"The item '{clipped(back[0])}' was taken out of this conversation. Leave its id out to add it again.",
+            param=param,
+        )
 
 
 def remove(scope: Scope, conversation: Conversation, item_id: str, *, actor: str = "api") -> Conversation:
