@@ -9,6 +9,7 @@ from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
 from afina.api.app import create_app
+from afina.api.callers import Callers
 from afina.schemas.files import FileObject
 from afina.schemas.models import Model
 from afina.settings import Settings
@@ -177,6 +178,13 @@ def test_a_key_that_was_good_a_moment_ago_expires(
         lambda reply: reply.get("error", {}).get("code") == "expired_api_key",
         what="the key has expired",
     )
+
+
+def test_no_key_is_remembered_beyond_its_end(database: Database, project: str, new_key: Callable[..., str]):
+    ends, callers = int(time.time()) + 1000, Callers(database)
+    secret = new_key(project, "member", expires_at=ends)
+    asked = time.time() - 0.002  # SQLite tells milliseconds
+    assert callers.look_up(secret).expires_in <= ends - asked
 
 
 def test_keys_that_open_nothing(client: TestClient, project: str, new_key: Callable[..., str]):

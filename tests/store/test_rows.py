@@ -334,6 +334,18 @@ def test_revoking_lasts_and_spares_the_last_owner(database: Database, project: s
         assert keys.revoke(scope, owner.id).revoked_at is not None
 
 
+def test_only_what_lives_is_given_an_end(database: Database, project: str):
+    with database.scope(project) as scope:
+        key = keys.insert(scope, "sk-m", name="m", role="member")
+        ended = keys.expire(scope, key.id, seconds=60, actor="a")
+        assert keys.get(scope, key.id) == ended and ended.expires_at is not None
+        keys.revoke(scope, key.id)
+        with pytest.raises(NotFound):
+            keys.expire(scope, key.id, seconds=90, actor="a")
+        entries = audit.page(scope, subject=key.id, ascending=True).data
+        assert [entry.action for entry in entries] == ["key.created", "key.expires", "key.revoked"]
+
+
 def test_a_host_is_wanted_started_found_and_gone(database: Database):
     with database.system() as system:
         hosts.want(system, "tiny")

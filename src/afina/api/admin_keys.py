@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from afina.api import attempts
-from afina.api.admin_projects import living
 from afina.api.attempts import Again
 from afina.api.auth import Admin, Caller
 from afina.api.body import Body, json_body
@@ -90,13 +89,13 @@ def page(
 def retrieve(key_id: str, caller: Admin, rooms: InRooms) -> AdminKey:
     """One of the organisation's keys."""
     with first_project(rooms, caller, read=True) as scope:
-        return shown(living(scope, key_id, admin=True))
+        return shown(keys.living(scope, key_id, admin=True))
 
 
 @router.delete("/{key_id}")
 def delete(key_id: str, caller: Admin, rooms: InRooms) -> Deleted:
     """End an admin key's life at once; owners of the first project can still make others."""
     with first_project(rooms, caller) as scope:
-        living(scope, key_id, admin=True)
+        keys.living(scope, key_id, admin=True)
         keys.revoke(scope, key_id, admin=True, actor=caller.key_id)
     return Deleted(id=key_id, object="organization.admin_api_key.deleted")

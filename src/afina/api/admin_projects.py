@@ -13,7 +13,7 @@ from afina.api.body import Body, json_body
 from afina.api.queries import After, Limit
 from afina.api.rooms import InRooms, Rooms
 from afina.api.routes import ThreadedRoute
-from afina.errors import InvalidRequest, NotFound
+from afina.errors import InvalidRequest
 from afina.schemas.admin import (
     CreateProject,
     KeyOwner,
@@ -175,7 +175,7 @@ def page_keys(
 def retrieve_key(project_id: str, key_id: str, caller: Admin, rooms: InRooms) -> ProjectKey:
     """One of the project's keys."""
     with inside(rooms, caller, project_id, read=True) as scope:
-        return key_of(scope, living(scope, key_id))
+        return key_of(scope, keys.living(scope, key_id))
 
 
 @router.post("/{project_id}/api_keys/{key_id}")
@@ -192,24 +192,16 @@ def change_key(
     if asked.expires_in_seconds is None and asked.scopes is None:
         raise InvalidRequest("Send 'expires_in_seconds' or 'scopes'.", code="missing_required_parameter")
     with inside(rooms, caller, project_id) as scope:
-        key = living(scope, key_id)
-        if asked.expires_in_seconds is not None:
-            key = keys.expire(scope, key, seconds=asked.expires_in_seconds, actor=caller.key_id)
+        if asked.expires_in_seconds is None:
+            return key_of(scope, keys.living(scope, key_id))
+        key = keys.expire(scope, key_id, seconds=asked.expires_in_seconds, actor=caller.key_id)
         return key_of(scope, key)
-
-
-def living(scope: Scope, key_id: str, *, admin: bool = False) -> Key:
-    """A key that has not been deleted, of the project or of the organisation."""
-    key = keys.get(scope, key_id, admin=admin)
-    if key.revoked_at is not None:
-        raise NotFound(f"No such key: {key.id}", param="id")
-    return key
 
 
 @router.delete("/{project_id}/api_keys/{key_id}")
 def delete_key(project_id: str, key_id: str, caller: Admin, rooms: InRooms) -> Deleted:
     """End a key's life at once; the last owner's key stays."""
     with inside(rooms, caller, project_id) as scope:
-        living(scope, key_id)
+        keys.living(scope, key_id)
         keys.revoke(scope, key_id, actor=caller.key_id)
     return Deleted(id=key_id, object="organization.project.api_key.deleted")

@@ -42,7 +42,7 @@ class Key(Record):
         """As much of the secret as lets its owner tell it from others."""
         return f"sk-...{self.hint or ''}"
 
-    def is_expired(self, now: int) -> bool:
+    def is_expired(self, now: float) -> bool:
         """Whether its time is over; `now` by the database's clock."""
         return self.expires_at is not None and self.expires_at <= now
 
@@ -55,7 +55,7 @@ class Holder:
     organization_id: str
     organization: str  # its slug
     archived: bool
-    now: int
+    now: float
 
 
 HOLDER = (
@@ -117,7 +117,7 @@ def holder(system: System, secret: str) -> Holder | None:
     if row is None or not hmac.compare_digest(row.sha256, wanted):
         return None
     archived = row.archived_at is not None
-    return Holder(from_row(Key, row), row.organization_id, row.organization, archived, int(row.now))
+    return Holder(from_row(Key, row), row.organization_id, row.organization, archived, row.now)
 
 
 def get(scope: Scope, key_id: str, *, admin: bool = False) -> Key:
@@ -127,6 +127,14 @@ def get(scope: Scope, key_id: str, *, admin: bool = False) -> Key:
     if row is None:
         raise NotFound(f"No such key: {clipped(key_id)}", param="id")
     return from_row(Key, row)
+
+
+def living(scope: Scope, key_id: str, *, admin: bool = False) -> Key:
+    """As `get`, but a revoked key is as good as none."""
+    key = get(scope, key_id, admin=admin)
+    if key.revoked_at is not None:
+        raise NotFound(f"No such key: {key.id}", param="id")
+    return key
 
 
 def mine(scope: Scope, *, admin: bool = False) -> ColumnElement[bool]:
@@ -163,17 +171,16 @@ def revoke(scope: Scope, key_id: str, *, admin: bool = False, actor: str = "api"
     return revoked
 
 
-def expire(scope: Scope, key: Key, *, seconds: int, actor: str) -> Key:
+def expire(scope: Scope, key_id: str, *, seconds: int, actor: str) -> Key:
     """Have a living key end in so many seconds; the project's last owner key has no end."""
     take_turn(scope)
-    now = clock.seconds(scope)
+    key, now = living(scope, key_id), clock.seconds(scope)
     if key.is_expired(now):
         raise InvalidRequest("This key has expired. Create another one.", code="expired_api_key", param="id")
-    if key.role == "owner" and not other_owners(scope, key.id):
+    if key.role == "owner" and not other_owners(scope, key_id):
         raise last_owner()
-    mine = (keys.c.project_id == scope.project_id) & (keys.c.id == key.id)
-    scope.connection.execute(update(keys).where(mine).values(expires_at=now + seconds))
-    audit.record(scope, "key.expires", key.id, actor=actor, detail={"seconds": seconds})
+    scope.connection.execute(update(keys).where(keys.c.id == key_id).values(expires_at=now + seconds))
+    audit.record(scope, "key.expires", key_id, actor=actor, detail={"seconds": seconds})
     return key.model_copy(update={"expires_at": now + seconds})
 
 
