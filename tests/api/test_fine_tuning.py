@@ -16,10 +16,25 @@ from afina.schemas.files import FileObject
 from afina.schemas.models import Model
 from afina.store import files, jobs, models, work
 from afina.store.database import Database
+from afina.training.plan import BaseFacts
 
 JOBS = "/v1/fine_tuning/jobs"
 KEY = "sk-owner"
 ROW = b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}\n'
+
+
+def test_others_may_write_while_the_base_is_read(
+    client: TestClient, create: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+):
+    turn, read, busy = client.app.state.rooms.database.turn, BaseFacts.read, list[bool]()
+
+    def look(folder: Path) -> BaseFacts:
+        busy.append(turn.locked())
+        return read(folder)
+
+    monkeypatch.setattr(BaseFacts, "read", look)
+    assert create(afina={"adapter": {"rank": 4}})["afina"]["adapter"]["rank"] == 4
+    assert busy == [False]
 
 
 def test_the_official_client_from_create_to_cancel(official: openai.OpenAI):

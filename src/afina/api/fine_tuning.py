@@ -13,7 +13,7 @@ from afina.api.callers import Caller
 from afina.api.new_job import admit_adapter, find_model, new_job, warnings
 from afina.api.queries import After, Limit, WithMetadata, limited
 from afina.api.reinforcement import admit
-from afina.api.rooms import InRooms
+from afina.api.rooms import InRooms, Rooms
 from afina.api.routes import ThreadedRoute
 from afina.errors import InvalidRequest
 from afina.evals import of_jobs
@@ -39,12 +39,12 @@ def create(
 ) -> FineTuningJob:
     """Write down what is wanted: the job, its first event and the work, in one transaction."""
     admit(body.value, caller, rooms)
+    admit_shape(body.value, caller, rooms)
     production = rooms.settings.environment == "production"
     reported = bool(rooms.settings.wandb_api_key)
 
     def make(scope: Scope) -> tuple[str, FineTuningJob]:
         target = find_model(scope, body.value.model, production=production)
-        admit_adapter(body.value, target, rooms.blobs)
         job = new_job(scope, body.value, target)
         made = submit(scope, caller, job, doubts=warnings(job, target, reported=reported))
         for number, _ in enumerate(job.integrations or [] if reported else []):
@@ -54,6 +54,16 @@ def create(
     with rooms.database.scope(caller.project_id) as scope:
         attempt = again.attempt("fine_tuning.jobs", body.sha256)
         return attempts.once(scope, attempt, response, find=jobs.get, make=make)
+
+
+def admit_shape(request: CreateJob, caller: Caller, rooms: Rooms) -> None:
+    """Whether the adapter fits, of which files of the base tell: others could not write while they are read."""
+    if "adapter" not in request.afina.model_fields_set:
+        return
+    production = rooms.settings.environment == "production"
+    with rooms.database.read(caller.project_id) as scope:
+        target = find_model(scope, request.model, production=production)
+    admit_adapter(request, target, rooms.blobs)
 
 
 def submit(scope: Scope, caller: Caller, job: FineTuningJob, *, doubts: Iterable[str]) -> FineTuningJob:
