@@ -13,7 +13,11 @@ Made = TypeVar("Made")
 
 
 class ThreadedRoute(APIRoute):
-    """What a plain function returns is a record, sound already: FastAPI would check it in a thread once more."""
+    """What a plain function returns is a record of the class that its route declares.
+
+    FastAPI's check of it is a look at the class, for which it would go to a thread once more. It writes the JSON on
+    the event loop either way.
+    """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any):
         super().__init__(path, endpoint if iscoroutinefunction(endpoint) else threaded(endpoint), **options)

@@ -138,8 +138,8 @@ def connect_sqlite(file: Path) -> Engine:
     refuse_network_filesystem(file.parent)
     engine = create_engine(
         f"sqlite:///{file.absolute()}",
-        pool_size=40,  # as many as threads: one beyond it would be opened and closed for every transaction
-        max_overflow=0,
+        pool_size=40,  # as many as the threads that serve requests; a few others may wait for one of them
+        max_overflow=0,  # one beyond the pool would be opened and closed for every transaction
         pool_use_lifo=True,  # the last one used has its pages and statements at hand
         pool_timeout=WAIT_SECONDS,
         json_deserializer=read_json,
