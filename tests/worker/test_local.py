@@ -1,14 +1,18 @@
-"""The sockets of hosts: what a killed worker left is removed by the next one."""
+"""Hosts as processes: each has a socket of its own and is ended; what a killed worker left is removed by the next."""
 
 import os
 import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from afina.settings import Settings
 from afina.worker.executors import local
-from afina.worker.executors.local import socket_folder
+from afina.worker.executors.local import LocalExecutor, LocalHost, socket_folder
 
 
 def test_folders_of_workers_that_were_killed_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +38,47 @@ def test_a_long_temporary_folder_is_not_used(tmp_path: Path, monkeypatch: pytest
     made = socket_folder()
     made.rmdir()
     assert made.parent == Path("/tmp")
+
+
+class Process:
+    """Lives until it is told to end."""
+
+    pid = 1
+    ended = False
+
+    def __init__(self, command: list[str], **options: object):
+        pass
+
+    def poll(self) -> int | None:
+        return 0 if self.ended else None
+
+    def terminate(self) -> None:
+        self.ended = True
+
+    def wait(self, timeout: float) -> int:
+        return 0
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_hosts_that_are_started_at_once_have_sockets_of_their_own_and_are_all_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restless: None
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    executor = LocalExecutor(Settings(data=tmp_path))
+
+    def start(number: int) -> LocalHost:
+        return executor.start(f"base-{number}", tmp_path, dtype="float32")
+
+    with ThreadPoolExecutor(8) as pool:
+        hosts = list(pool.map(start, range(200)))
+    assert len({host.socket for host in hosts}) == len(hosts)
+    executor.close()
+    assert [host.base for host in hosts if host.alive()] == []

@@ -107,15 +107,17 @@ class LocalExecutor:
 
     def start(self, base: str, source: Path, *, dtype: Dtype) -> LocalHost:
         """A new host; its log goes where ours goes."""
+        return self.starter.submit(self.launch, base, source, dtype).result()
+
+    def launch(self, base: str, source: Path, dtype: Dtype) -> LocalHost:
+        """The starter's part: several threads ask, but only one numbers sockets and keeps the list of hosts."""
         self.started += 1
         socket = self.sockets / f"{self.started}.sock"
         command = [sys.executable, "-m", "afina.host", "--base", base, "--source", str(source)]
         command += ["--socket", str(socket), "--threads", str(self.settings.engine_threads)]
         command += ["--dtype", dtype, "--parent", str(os.getpid())]
         try:
-            process = self.starter.submit(
-                subprocess.Popen, command, stdin=subprocess.DEVNULL, env={**PATIENT, **os.environ}
-            ).result()
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**PATIENT, **os.environ})
         except OSError as error:
             raise HostLost(f"the host of {base} cannot be started: {error.strerror}") from error
         host = LocalHost(base, socket, process)
