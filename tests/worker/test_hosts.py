@@ -1,15 +1,18 @@
 """One host for a base; who sits with whom; and what a crash makes of them."""
 
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from afina.errors import Unavailable
+from afina.schemas.models import Model
 from afina.store import hosts as host_rows
+from afina.store import models
 from afina.worker.executors import HostLost
 from afina.worker.executors.local import LocalExecutor
 from afina.worker.hosts import Hosts, Seat
@@ -277,9 +280,54 @@ def test_a_host_of_its_own_that_does_not_start_is_ended(hosts, stand_ins):
     assert [host.lives for host in stand_ins.started] == [False]
 
 
-def test_a_host_on_which_a_run_sits_is_not_ended(hosts, stand_ins):
-    with hosts.seat("tiny", job="a", giving_up=lambda: True) as seat, hosts.host(seat, Path()):
-        hosts.end("tiny")
-        assert stand_ins.started[0].lives
-    hosts.end("tiny")
-    assert not stand_ins.started[0].lives and hosts.running == {}
+WHOLE = "ft:tiny:personal::whole000"
+
+
+@pytest.fixture
+def left(rooms, hosts, stand_ins) -> StandInHost:
+    """The host of a model that was tuned as a whole, for which nobody has asked lately."""
+    model = Model(id=WHOLE, created=1, owned_by="personal", kind="tuned", base=WHOLE, key="k")
+    with rooms.database.scope(rooms.project) as scope:
+        models.insert(scope, model)
+    hosts.ensure(WHOLE, Path())
+    with rooms.database.system() as system:
+        system.connection.execute(text("UPDATE hosts SET wanted_at = wanted_at - 100"))
+    return stand_ins.started[0]
+
+
+def test_a_host_on_which_a_run_sits_is_not_ended(hosts, left):
+    with seat(hosts, "a", base=WHOLE) as taken, hosts.host(taken, Path()):
+        hosts.end(WHOLE, idle_seconds=50)
+        assert left.lives
+    hosts.end(WHOLE, idle_seconds=50)
+    assert not left.lives and hosts.running == {}
+
+
+@dataclass
+class Awaited:
+    """A lock; while somebody waits for it, something happens."""
+
+    happening: Callable[[], object]
+
+    def __enter__(self) -> None:
+        self.happening()
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_a_host_on_which_a_run_sits_down_while_another_one_starts_is_not_ended(hosts, left):
+    with ExitStack() as seats:
+        hosts.starting = Awaited(lambda: seats.enter_context(seat(hosts, "a", base=WHOLE)))
+        hosts.end(WHOLE, idle_seconds=50)
+        assert left.lives
+
+
+def test_a_host_for_which_a_chat_asks_while_another_one_starts_is_not_ended(hosts, left, rooms):
+    def want() -> None:
+        with rooms.database.system() as system:
+            host_rows.want(system, WHOLE)
+
+    hosts.starting = Awaited(want)
+    hosts.end(WHOLE, idle_seconds=50)
+    assert left.lives

@@ -63,7 +63,7 @@ def test_a_wish_for_a_base_that_is_not_there_harms_nobody(context, want, ensured
 
 def test_the_host_of_a_model_that_was_deleted_is_ended(context, rooms, until, monkeypatch):
     ended: list[str] = []
-    monkeypatch.setattr(context.hosts, "end", ended.append)
+    monkeypatch.setattr(context.hosts, "end", lambda base, idle_seconds: ended.append(base))
     between = tend.between_claims(context)
     name = "ft:tiny:personal::whole000"
     with rooms.database.scope(rooms.project) as scope:

@@ -112,13 +112,18 @@ class Hosts:
         finally:
             self.starting.release()
 
-    def end(self, base: str) -> None:
+    def end(self, base: str, *, idle_seconds: float) -> None:
         """End the host of a base that nobody asks for, unless a run sits on it."""
+        with self.starting:  # who sits down from here on asks for a host behind us, and gets another
+            if self.left(base, idle_seconds):
+                self.forget(base)
+
+    def left(self, base: str, idle_seconds: float) -> bool:
+        """Whether nobody needs the host of a base now; it may be long since it was found idle."""
         with self.moved:
             taken = any(seat.base == base for seat in self.seats)
-        if not taken:
-            with self.starting:
-                self.forget(base)
+        with self.database.system(read=True) as scope:
+            return not taken and base in host_rows.left(scope, self.owner, idle_seconds=idle_seconds)
 
     @contextmanager
     def host(self, seat: Seat, source: Path) -> Generator[Host]:

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from afina.errors import AfinaError, Unavailable
 from afina.store import hosts as host_rows
@@ -38,7 +39,7 @@ def between_claims(context: Context) -> Callable[[], None]:
             if time.monotonic() >= rested.get(base, 0.0):
                 aside(start, base)
         for base in set(left) - busy:
-            aside(context.hosts.end, base)
+            aside(partial(context.hosts.end, idle_seconds=IDLE_SECONDS), base)
 
     def aside(do: Callable[[str], None], base: str) -> None:
         """Claims do not wait for a host that comes or goes."""
