@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from afina.blobs import Blobs
+from afina.serving.adapters import Adapters
 from afina.settings import Settings
 from afina.store import keys, work
 from afina.store.database import Database
@@ -24,7 +25,8 @@ ASK = {"model": "afina-tiny", "input": "Hi", "background": True}
 @pytest.fixture
 def context(settings: Settings, database: Database) -> Iterator[Context]:
     hosts = Hosts(settings, database, LocalExecutor(settings), "test")
-    yield Context(settings, database, Blobs(settings.data / "blobs"), hosts, threading.Event())
+    blobs = Blobs(settings.data / "blobs")
+    yield Context(settings, database, blobs, Adapters(blobs), hosts, threading.Event())
     hosts.close()
 
 

@@ -25,6 +25,7 @@ from afina.host import app as host_app
 from afina.schemas.files import FileObject
 from afina.schemas.fine_tuning import FineTuningJob, SupervisedHyperparameters, SupervisedMethod
 from afina.schemas.models import Model
+from afina.serving.adapters import Adapters
 from afina.settings import Settings
 from afina.store import events, files, jobs, models, moves, projects, work
 from afina.store.database import Database
@@ -304,7 +305,8 @@ class Worker:
 def new_worker(rooms: Rooms, new_executor: Callable[[], ThreadExecutor]) -> Callable[..., Worker]:
     def make(owner: str = "worker-1") -> Worker:
         hosts = Hosts(rooms.settings, rooms.database, new_executor(), owner)
-        context = Context(rooms.settings, rooms.database, rooms.blobs, hosts, threading.Event())
+        adapters = Adapters(rooms.blobs)
+        context = Context(rooms.settings, rooms.database, rooms.blobs, adapters, hosts, threading.Event())
         return Worker(context, Loop(context, kinds(rooms.settings), owner))
 
     return make

@@ -1,10 +1,13 @@
 """A base is what was registered, or nothing is trained on it."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+import whole_models
+from afina.blobs import Written
 from afina.errors import RunFailed
 from afina.schemas.models import Model
 from afina.store import models
@@ -66,3 +69,21 @@ def test_the_thinking_mode_decides_the_tokens(own):
 
 def test_the_stored_hash_spares_the_reading(own):
     assert Base.read("own", own, sha256="known").sha256 == "known"
+
+
+def test_the_weights_of_a_model_that_was_tuned_as_a_whole_are_hashed_once(rooms, context, base, monkeypatch):
+    model = whole_models.publish(rooms.blobs, base, "whole")
+    with rooms.database.scope(rooms.project) as scope:
+        models.insert(scope, model)
+    hashed: Counter[str] = Counter()
+    verify = rooms.blobs.verify
+
+    def watched(key: str, sha256: str) -> Written:
+        hashed[key] += 1
+        return verify(key, sha256)
+
+    monkeypatch.setattr(rooms.blobs, "verify", watched)
+    found = bases.find(context, model.id)
+    assert (bases.find(context, model.id), bases.folder(context, model.id)) == (found, found.folder)
+    assert hashed[f"{model.folder}/model.safetensors"] == 1
+    assert set(hashed.values()) == {1}

@@ -8,6 +8,7 @@ from types import FrameType
 from afina import settings as deployment
 from afina.blobs import Blobs
 from afina.processes import log_to_stderr
+from afina.serving.adapters import Adapters
 from afina.settings import Settings
 from afina.store import outbox
 from afina.store.database import Database
@@ -39,7 +40,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, drain)
     database = Database(settings.database)
     hosts = Hosts(settings, database, LocalExecutor(settings), owner)
-    context = Context(settings, database, Blobs(settings.data / "blobs"), hosts, draining)
+    blobs = Blobs(settings.data / "blobs")
+    context = Context(settings, database, blobs, Adapters(blobs), hosts, draining)
     try:
         Loop(context, kinds(settings), owner).run(tend.between_claims(context))
     finally:

@@ -7,7 +7,6 @@ from afina.schemas.embeddings import ENCODER
 from afina.schemas.models import Model
 from afina.schemas.moderations import MODERATOR
 from afina.serving import bases as served
-from afina.serving.adapters import Adapters
 from afina.store import models
 from afina.training.bases import Base
 from afina.worker.context import Context
@@ -18,7 +17,7 @@ def find(context: Context, name: str) -> Base:
     model = row(context, name)
     tuned = model.kind != "base"  # then the manifest, which has been verified, stands for its files
     try:
-        place = served.folder(model, Adapters(context.blobs))
+        place = served.folder(model, context.adapters)
         known = model.manifest_sha256 if tuned else ""
         base = Base.read(name, place, options=model.template_options, sha256=known)
     except Unavailable as error:
@@ -35,7 +34,7 @@ def folder(context: Context, name: str) -> Path:
     own = {ENCODER: context.settings.encoder, MODERATOR: context.settings.moderator}
     if own.get(name):
         return Path(own[name])
-    return served.folder(row(context, name), Adapters(context.blobs))
+    return served.folder(row(context, name), context.adapters)
 
 
 def row(context: Context, name: str) -> Model:

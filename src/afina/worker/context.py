@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from afina.blobs import Blobs
+from afina.serving.adapters import Adapters
 from afina.settings import Settings
 from afina.store.database import Database
 from afina.store.work import Claim
@@ -18,6 +19,7 @@ class Context:
     settings: Settings
     database: Database
     blobs: Blobs
+    adapters: Adapters
     hosts: Hosts
     draining: threading.Event
 

@@ -8,7 +8,6 @@ from afina.errors import NotFound, RunFailed, Unavailable
 from afina.schemas.adapters import AnyAdapter, Full
 from afina.schemas.fine_tuning import FineTuningJob
 from afina.schemas.runs import ALL_WEIGHTS, LoraSpec, RunSpec
-from afina.serving.adapters import Adapters
 from afina.store import models
 from afina.training import plan
 from afina.training.bases import Base
@@ -92,6 +91,6 @@ def start_folder(context: Context, job: FineTuningJob) -> str | None:
     except NotFound as error:
         raise RunFailed(error.message, code=error.code) from None
     try:
-        return Adapters(context.blobs).verified(model).lora_path
+        return context.adapters.verified(model).lora_path
     except Unavailable as error:
         raise RunFailed(error.message, code=error.code) from error
