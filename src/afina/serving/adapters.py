@@ -16,7 +16,7 @@ class Adapters:
     def __init__(self, blobs: Blobs):
         self.blobs = blobs
         self.whole: set[str] = set()
-        self.lock = threading.Lock()
+        self.locks: dict[str, threading.Lock] = {}
 
     def verified(self, model: Model) -> LoadAdapter:
         """The order to load a model, once its files are known to be those that were published."""
@@ -24,7 +24,7 @@ class Adapters:
 
     def folder(self, model: Model) -> Path:
         """Where the files of a model lie, once they are known to be those that were published."""
-        with self.lock:
+        with self.locks.setdefault(model.key, threading.Lock()):  # nobody waits for another model's files
             if model.key not in self.whole:
                 self.verify(model)
                 self.whole.add(model.key)

@@ -34,9 +34,12 @@ class Bases:
 
     def get(self, model: Model) -> Base:
         """The base of a row; reading its tokenizer takes a moment the first time."""
+        if found := self.read.get(model):  # by the whole row: an operator may have registered it again
+            return found
+        place = folder(model, self.adapters)  # before the lock: all weights of a model may have to be hashed
         with self.lock:
-            if model not in self.read:  # by the whole row: an operator may have registered it again
-                self.read[model] = read_base(model, folder(model, self.adapters))
+            if model not in self.read:
+                self.read[model] = read_base(model, place)
             return self.read[model]
 
 

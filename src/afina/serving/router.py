@@ -77,7 +77,8 @@ class Router:
 
     async def scores(self, target: Target, request: CreateScores) -> Scores:
         """How likely the target finds the assistant's words of each input."""
-        inputs = await asyncio.to_thread(scores.prepare, request, self.bases.get(target.base))
+        base = await asyncio.to_thread(self.bases.get, target.base)
+        inputs = await asyncio.to_thread(scores.prepare, request, base)
         rows = [row for found in inputs for row in found]
         choices: list[CompletionChoice] = []
         for asked in scores.requests(rows, model=adapter_name(target)):
