@@ -4,11 +4,14 @@ import json
 
 import pytest
 
+from afina import ids
+from afina.errors import CorruptBlob
 from afina.evals import of_jobs
 from afina.schemas.eval_runs import EvalError
-from afina.schemas.fine_tuning import JobCheckpoint, ReinforcementMethod, StepMetrics
+from afina.schemas.fine_tuning import FineTuningJob, JobCheckpoint, ReinforcementMethod, StepMetrics
 from afina.schemas.graders import GraderErrors
-from afina.store import checkpoints, eval_items, eval_runs, evals
+from afina.store import checkpoints, eval_items, eval_runs, evals, events, files
+from afina.store.events import NewEvent
 from afina.training import looks as looks_of_run
 from afina.training.looks import Heard
 from afina.worker import looks, publish
@@ -132,6 +135,44 @@ def test_a_look_that_is_turned_again_is_one_run(rooms, context, validated, tmp_p
     (usage,) = run.per_model_usage
     assert (usage.model_name, usage.invocation_count, usage.total_tokens) == (job.model, 3, 21)
     assert rooms.attempts(run.id) is None, "nobody works on it"
+
+
+@pytest.fixture
+def looked(rooms, context, validated, tmp_path):
+    """A job that has turned a look behind step 4, and how it turns others."""
+    job = validated(prompts(10), validation_file=rooms.upload(prompts(3)).id, method=METHOD)
+    hold = Hold(rooms.claim("train"))
+    with rooms.database.scope(rooms.project) as scope:
+        evals.insert(scope, of_jobs.eval_of(job, job.method.grader))
+
+    def look(step: int) -> FineTuningJob:
+        looks_of_run.write(tmp_path, step, [heard(0, 1.0)])
+        looks.publish(context, hold, job, folder=tmp_path, step=step)
+        return job
+
+    look(4)
+    return look
+
+
+def test_a_run_that_a_user_has_deleted_does_not_come_back(rooms, looked):
+    job = looked(4)
+    with rooms.database.scope(rooms.project) as scope:
+        events.append(scope, job.id, [NewEvent(f"Step {n}", step=n) for n in (4, 5, 6)], fence=None)
+        eval_runs.delete(scope, job.eval_id, ids.eval_run_of_job(job.id, 4))
+    looked(4)
+    looked(6)
+    with rooms.database.read(rooms.project) as scope:
+        assert [run.metadata["step"] for run in eval_runs.page(scope, job.eval_id).data] == ["6"]
+
+
+def test_the_validation_file_is_not_read_for_a_run_that_is_there(rooms, looked):
+    job = looked(4)
+    with rooms.database.read(rooms.project) as scope:
+        file = files.get(scope, job.validation_file)
+    rooms.blobs.delete(file.blob)
+    looked(4)
+    with pytest.raises(CorruptBlob):
+        looked(6)
 
 
 def checkpoint(step: int, reward: float | None) -> JobCheckpoint:

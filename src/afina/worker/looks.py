@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from afina import ids
 from afina.data import reinforcement_format
@@ -12,8 +13,9 @@ from afina.schemas.eval_runs import EvalRun, ModelUsage, OutputItem, Sample, Sam
 from afina.schemas.fine_tuning import FineTuningJob
 from afina.schemas.graders import Grader
 from afina.schemas.stored_chats import stored_message
-from afina.store import clock, eval_items, eval_runs, evals, work
+from afina.store import clock, eval_items, eval_runs, evals, events, work
 from afina.store.eval_items import Settled
+from afina.store.scope import Scope
 from afina.training import looks
 from afina.training.looks import Heard
 from afina.worker import datasets
@@ -21,19 +23,33 @@ from afina.worker.context import Context, Hold
 
 
 def publish(context: Context, hold: Hold, job: FineTuningJob, *, folder: Path, step: int) -> None:
-    """Add the run of one look; not where it is there, nor where somebody has deleted the eval."""
+    """Add the run of one look; not where it is there, nor where somebody has deleted it or the eval."""
     grader, heard = job.method.grader, looks.read(folder, step)
     if grader is None or not heard:
         return
+    with context.database.read(job.project_id) as scope:
+        if not due(scope, job, step):
+            return
     rows = validation_rows(context, job)
     with context.database.scope(job.project_id) as scope:
         work.require(scope, job.id, hold.claim.fence)
-        run = of_jobs.run_of(job, grader, step, now=clock.seconds(scope))
-        if evals.find(scope, run.eval_id, lock="share") is None or eval_runs.find(scope, run.id) is not None:
+        if not due(scope, job, step, lock="share"):
             return
+        run = of_jobs.run_of(job, grader, step, now=clock.seconds(scope))
         items = [item(run, grader, rows[one.question], one) for one in heard]
         eval_runs.insert(scope, with_figures(run, heard, items), actor="worker")
         eval_items.keep(scope, items)
+
+
+def due(scope: Scope, job: FineTuningJob, step: int, *, lock: Literal["share"] | None = None) -> bool:
+    """Whether the run of a look is still to be added.
+
+    Looks are turned before the steps behind them: where one of those is known, somebody has deleted the run.
+    """
+    if evals.find(scope, ids.eval_of_job(job.id), lock=lock) is None:
+        return False
+    there = eval_runs.find(scope, ids.eval_run_of_job(job.id, step)) is not None
+    return not there and not events.metrics(scope, job.id, beyond=step)
 
 
 def validation_rows(context: Context, job: FineTuningJob) -> list[JsonObject]:
