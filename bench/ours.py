@@ -8,6 +8,7 @@ from pathlib import Path
 
 from afina.engine.engine import Engine
 from afina.host.runs import adapter_spec, start_folder
+from afina.processes import settle
 from afina.schemas.fine_tuning import StepMetrics
 from afina.training import dpo, rft, sft
 from afina.training.reporter import Reporter, RunStopped
@@ -45,6 +46,7 @@ async def _train(connection: Connection, given: Task) -> None:
     spec = given.spec
     Path(spec.folder).mkdir(parents=True, exist_ok=True)
     engine = await Observed.open(given.base, dtype=spec.dtype, threads=spec.threads)
+    settle()  # as hosts do
     assert isinstance(engine, Observed)
     await engine.create_adapter(spec.adapter, adapter_spec(spec), start=start_folder(spec))
     pace = Pace(connection)

@@ -6,6 +6,7 @@ from multiprocessing.connection import Connection
 
 from afina.engine.engine import Engine
 from afina.engine.types import SamplingParams
+from afina.processes import settle
 from bench.legs import peak_bytes
 from bench.requests import Sampled, Sampling, Wanted
 
@@ -17,6 +18,7 @@ def serve(connection: Connection, given: Sampling) -> None:
 
 async def _serve(connection: Connection, given: Sampling) -> None:
     engine = await Engine.open(given.base, dtype=given.dtype, threads=given.threads)
+    settle()  # as hosts do
     for number, folder in enumerate(given.adapters):
         await engine.create_adapter(str(number), None, start=folder)
     connection.send("ready")

@@ -1,6 +1,7 @@
-"""What our processes have in common: they end with their parent, and they log alike."""
+"""What our processes have in common: they end with their parent, log alike, and look for garbage in what is new."""
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -22,3 +23,13 @@ def log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level.upper(), format=LOG_LINE)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def settle() -> None:
+    """What has been built until now is there to stay: nobody shall look through it for garbage again.
+
+    Libraries build hundreds of thousands of objects as they are imported, and a training step makes enough of its own
+    for all of them to be looked at every few steps.
+    """
+    gc.collect()
+    gc.freeze()

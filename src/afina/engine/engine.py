@@ -1,7 +1,6 @@
 """One frozen base model and any number of adapters behind eight verbs; token ids in, token ids out."""
 
 import asyncio
-import gc
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from functools import partial
@@ -56,9 +55,7 @@ class Engine:
         def work() -> model.Model:
             if threads is not None:
                 torch.set_num_threads(threads)
-            loaded = model.load(base, dtype=dtype, device=device)
-            gc.freeze()  # What a library has built at its import is never garbage: nobody shall look through it again.
-            return loaded
+            return model.load(base, dtype=dtype, device=device)
 
         scheduler = Scheduler()
         try:

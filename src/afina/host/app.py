@@ -18,6 +18,7 @@ from afina.errors import AfinaError, Unavailable
 from afina.host.adapters import Adapters
 from afina.host.completions import Completions
 from afina.host.runs import Runs
+from afina.processes import settle
 from afina.schemas.completions import (
     Completion,
     CompletionRequest,
@@ -44,6 +45,7 @@ def create_app(source: Path, *, name: str, dtype: str, threads: int) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         engine = await Engine.open(source, dtype=dtype, threads=threads)
+        settle()
         adapters, renderer = Adapters(engine), Renderer(source)
         grammars = Grammars(
             source / "tokenizer.json", vocab_size=engine.vocab_size, stop_ids=renderer.stop_ids
