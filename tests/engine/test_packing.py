@@ -33,8 +33,14 @@ def test_a_prefix_comes_along_in_every_pass_and_is_scored_once():
 def test_a_long_prefix_is_at_most_a_third_of_a_pass_that_has_more_to_hold():
     batch = Batch((sequence(20), *(sequence(5, 0) for _ in range(10)), sequence(9)), token_budget=10)
     passes = cut(batch)
-    assert [micro.members for micro in passes] == [[0, *range(1, 9)], [9, 10, 11]]
-    assert [micro.tokens for micro in passes] == [60, 39]
+    assert [micro.members for micro in passes] == [[0, *range(1, 9)], [9, 10], [11]]
+    assert [micro.tokens for micro in passes] == [60, 30, 9]
+
+
+def test_long_prefixes_of_others_make_no_room():
+    prompts = [sequence(20, weight=0.0), sequence(20, weight=0.0)]
+    batch = Batch((*prompts, sequence(2, 0), sequence(2, 1)), token_budget=10)
+    assert members(batch) == [[2], [3]]
 
 
 def test_a_prefix_that_is_too_long_makes_no_room_for_others():

@@ -9,7 +9,7 @@ from afina.engine import losses, model, precision
 from afina.engine.lora import LoraLinear
 from afina.engine.sample import Row, Sampler
 from afina.engine.train import forward_backward, logprobs
-from afina.engine.types import SamplingParams
+from afina.engine.types import AdapterSpec, SamplingParams
 from tiny_families import CONFIGS
 
 
@@ -64,6 +64,22 @@ def test_gradients_are_those_of_the_rounded_weights(name, base, rounded, stirred
         gradients.append({key: value.grad for key, value in adapter.named()})
     for key, value in gradients[1].items():
         assert torch.allclose(gradients[0][key], value, rtol=1e-4, atol=1e-5 * float(value.abs().max()))
+
+
+def test_no_wide_copy_of_a_weight_waits_for_the_way_back(base, stirred, shared_batch):
+    kept = model.load(base(), dtype="bfloat16")
+    adapter = stirred(kept, AdapterSpec(rank=2, targets=("q_proj",)))
+    shapes = {tuple(kept.body.layers[0].mlp.down_proj.weight.shape), (48, 32)}
+    seen = []
+
+    def pack(tensor):
+        if tensor.dtype == torch.float32 and tuple(tensor.shape) in shapes:
+            seen.append(tuple(tensor.shape))
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        through(forward_backward(kept, adapter, shared_batch, losses.cross_entropy))
+    assert not seen
 
 
 def test_linears_and_head_stay_narrow_and_the_rest_is_wide(base):

@@ -31,11 +31,14 @@ def free() -> int:
     """Bytes that could be used now on this machine, or in the container around us."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     machine = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    group = Path("/sys/fs/cgroup")
-    limit, used = (_number(group / name) for name in ("memory.max", "memory.current"))
-    return machine if limit is None or used is None else min(machine, max(0, limit - used))
+    return min(machine, _left_in_group(Path("/sys/fs/cgroup"), otherwise=machine))
 
 
-def _number(path: Path) -> int | None:
-    text = path.read_text().strip() if path.is_file() else ""
-    return int(text) if text.isdigit() else None
+def _left_in_group(group: Path, *, otherwise: int) -> int:
+    """Of a container's limit, where there is one; pages of files do not count as used, for they are given up."""
+    limit = (group / "memory.max").read_text().strip() if (group / "memory.max").is_file() else "max"
+    if not limit.isdigit():
+        return otherwise
+    used = int((group / "memory.current").read_text())
+    kinds = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    return max(0, int(limit) - used + int(kinds["inactive_file"]) + int(kinds["active_file"]))

@@ -99,10 +99,31 @@ class LoraLinear(nn.Module):
             flat = x.flatten(0, -2)
             y = _Adapted.apply(flat, self.weight, self.bias, pair.a, pair.b, share.scale)
             return y.unflatten(0, x.shape[:-1])
-        y = F.linear(x, self.weight.to(x.dtype), self.bias)
+        y = frozen_linear(x, self.weight, self.bias)
         for share, pair in shares:
             y = _add(y, x, share, pair)
         return y
+
+
+def frozen_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """[..., in] to [..., out] in the type of `x`; a weight of another type is widened each time, and not kept."""
+    if weight.dtype == x.dtype:
+        return F.linear(x, weight, bias)
+    return _Widened.apply(x, weight, bias)
+
+
+class _Widened(torch.autograd.Function):
+    """By hand, because autograd would keep the wide copy of the weight until the way back."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(weight)
+        return F.linear(x, weight.to(x.dtype), bias)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (weight,) = ctx.saved_tensors
+        return grad @ weight.to(grad.dtype), None, None
 
 
 class _Adapted(torch.autograd.Function):

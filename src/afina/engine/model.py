@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
@@ -16,7 +15,7 @@ from afina.engine.families import FAMILIES, ROPES, lacking
 from afina.engine.footprint import SHARE, Footprint
 from afina.engine.head import Scored
 from afina.engine.last_layer import shorten
-from afina.engine.lora import Pass, Routing, Shares, wrap_linears
+from afina.engine.lora import Pass, Routing, Shares, frozen_linear, wrap_linears
 from afina.engine.precision import multiplies, widen
 from afina.engine.recompute import recomputable
 from afina.errors import InvalidRequest
@@ -45,6 +44,7 @@ class Model:
     hidden_size: int
     layers: int
     footprint: Footprint
+    computed: torch.dtype
 
     def hidden(
         self,
@@ -67,12 +67,11 @@ class Model:
 
     def crowded(self, tokens: int) -> bool:
         """Whether a training pass of so many tokens would keep more than a fair share of the memory that is free."""
-        each = torch.finfo(next(self.body.parameters()).dtype).bits // 8
-        return self.footprint.kept(tokens) * each > SHARE * free_bytes(self.device)
+        return self.footprint.kept(tokens) * self.computed.itemsize > SHARE * free_bytes(self.device)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[N, hidden] to [N, vocab] in float32, with the caps and multipliers that the family puts on them."""
-        logits = F.linear(hidden, self.head.weight.to(hidden.dtype), self.head.bias)
+        logits = frozen_linear(hidden, self.head.weight, self.head.bias)
         if self.logits_scaling != 1:
             logits = logits / self.logits_scaling
         if self.logits_cap is not None:
@@ -134,8 +133,9 @@ def load(base: Path, *, dtype: str = "float32", device: str = "cpu") -> Model:
     for layer in network.model.layers:
         recomputable(layer, routing)
     shorten(network.model.layers[-1], routing)
-    if not multiplies(DTYPES[dtype], torch.device(device)):
-        widen(network)
+    computed = DTYPES[dtype]
+    if not multiplies(computed, torch.device(device)):
+        computed = widen(network)
     return Model(
         network=network,
         body=network.model,
@@ -151,6 +151,7 @@ def load(base: Path, *, dtype: str = "float32", device: str = "cpu") -> Model:
         hidden_size=config.hidden_size,
         layers=config.num_hidden_layers,
         footprint=_footprint(shapes, config),
+        computed=computed,
     )
 
 

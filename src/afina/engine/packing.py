@@ -10,15 +10,11 @@ PREFIX_PARTS = 3
 
 @dataclass(slots=True)
 class MicroBatch:
-    """Sequences of one pass: `members` are scored, `present` also holds the prefixes that they continue.
-
-    `tokens` are those of all, `prefix` those of the longest prefix.
-    """
+    """Sequences of one pass: `members` are scored, `present` also holds the prefixes that they continue."""
 
     members: list[int] = field(default_factory=list)
     present: set[int] = field(default_factory=set)
     tokens: int = 0
-    prefix: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +44,23 @@ def cut(batch: Batch) -> list[MicroBatch]:
     """Passes within the token budget, in the batch's order; groups stay together, prefixes come along.
 
     Depends on the batch alone. A prefix needed by several passes is computed in each, but scored in one: so that it
-    does not fill all of them, a pass may be `PREFIX_PARTS` times as long as the longest that it has.
+    does not fill all of them, a pass may be `PREFIX_PARTS` times as long as what it has of it already.
     """
     passes: list[MicroBatch] = []
     for unit in _units(batch.sequences):
         needed = {a for i in unit for a in lineage(batch.sequences, i)}
-        prefix = max(_tokens(batch, {*lineage(batch.sequences, i)[:-1]}) for i in unit)
-        if not passes or not _fits(batch, passes[-1], needed, prefix):
+        if not passes or not _fits(batch, passes[-1], needed):
             passes.append(MicroBatch())
         last = passes[-1]
         last.tokens += _tokens(batch, needed - last.present)
-        last.prefix = max(last.prefix, prefix)
         last.present |= needed
         last.members += unit
     return passes
 
 
-def _fits(batch: Batch, one: MicroBatch, needed: set[int], prefix: int) -> bool:
-    """Whether sequences still have room in a pass, with the longest prefix among them."""
-    room = max(batch.token_budget, PREFIX_PARTS * max(one.prefix, prefix))
+def _fits(batch: Batch, one: MicroBatch, needed: set[int]) -> bool:
+    """Whether sequences have room in a pass: more of it where the next one would compute again what they continue."""
+    room = max(batch.token_budget, PREFIX_PARTS * _tokens(batch, needed & one.present))
     return one.tokens + _tokens(batch, needed - one.present) <= room
 
 

@@ -1,6 +1,7 @@
-"""Frozen weights kept in bfloat16 on a chip that does not multiply it: half the memory, products in float32.
+"""Frozen weights kept in bfloat16 on a chip that does not multiply it: less memory, products in float32.
 
-Without instructions of its own for it, torch multiplies bfloat16 at a tenth of float32's rate (measured on AVX2).
+Half of it where all is linears; experts are no linears of torch's, and are widened for good. Without instructions for
+it, torch multiplies bfloat16 at a tenth of float32's rate (measured on AVX2).
 """
 
 import torch
@@ -15,8 +16,8 @@ def multiplies(dtype: torch.dtype, device: torch.device) -> bool:
     return dtype == torch.float32 or device.type != "cpu" or multiplies_bf16()
 
 
-def widen(network: nn.Module) -> None:
-    """Compute in float32. Linears, embeddings and the head keep their type, and are widened where they are used."""
+def widen(network: nn.Module) -> torch.dtype:
+    """Compute in float32, which is returned. Linears, embeddings and the head are widened where they are used only."""
     narrow = {
         id(module.weight) for module in network.modules() if isinstance(module, LoraLinear | nn.Embedding)
     }
@@ -27,6 +28,7 @@ def widen(network: nn.Module) -> None:
                 tensor.data = tensor.data.float()
         if isinstance(module, nn.Embedding):
             module.register_forward_hook(_widened)
+    return torch.float32
 
 
 def _widened(module: nn.Module, given: tuple[Tensor, ...], vectors: Tensor) -> Tensor:

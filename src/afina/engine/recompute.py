@@ -3,6 +3,8 @@
 The same operations in the same order: on a CPU the gradients are the same, bit by bit.
 """
 
+import weakref
+
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -11,7 +13,13 @@ from afina.engine.lora import Routing
 
 def recomputable(layer: nn.Module, routing: Routing) -> None:
     """Let a decoder layer keep nothing but its input in passes that say so."""
-    forward = layer.forward
+    itself, plain = (
+        weakref.ref(layer),
+        type(layer).forward,
+    )  # A layer that held itself would outlive its model.
+
+    def forward(*given: object, **named: object) -> object:
+        return plain(itself(), *given, **named)
 
     def run(*given: object, **named: object) -> object:
         running = routing.now

@@ -168,6 +168,8 @@ class Sampler:
             self.cache.release(slot)
             self.rows[slot] = self.rows[-1]
             self.rows.pop()
+            if not self.rows:
+                self.stack.forget()
 
     def _prefill(self, arrived: list[Row]) -> None:
         """Compute each prompt once; all but the first of the rows that have it are forked from that one."""

@@ -132,7 +132,7 @@ class Scheduler:
     def breathe(self) -> None:
         """Called by a request in the middle of its unit: samples have their turn, as far as it is due."""
         self._account(sampled=False)
-        while self._sampling and self.turns.sampling_next(sampling=True, requests=True):
+        while not self._closed and self._sampling and self.turns.sampling_next(sampling=True, requests=True):
             self._sample()
             self._account(sampled=True)
 

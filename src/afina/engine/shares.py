@@ -46,9 +46,15 @@ class Stack:
         self._of: list[tuple[int, int]] = []
         self._pairs: dict[str, Pair] | None = None
 
+    def forget(self) -> None:
+        """Give the memory back."""
+        self._of, self._pairs = [], None
+
     def shares(self, owners: Owners, device: torch.device) -> Shares:
         """One share for all rows; one for each adapter where that is cheaper, or where one would spoil the others."""
         groups = places(owners)
+        if len(groups) < 2:
+            self.forget()
         if len(groups) < 2 or sum(rank(adapter) for adapter, _ in groups) > WIDEST:
             return apart(owners, device)
         now = [(adapter.serial, adapter.steps) for adapter, _ in groups]

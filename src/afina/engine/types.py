@@ -64,10 +64,10 @@ class Sequence:
 class Batch:
     """The sequences of one forward_backward.
 
-    They are computed in passes of at most `token_budget` tokens (a longer sequence is a pass of its own, and one with
-    a long prefix that others share may be three times as long), so the budget decides the result's last bits: fix it
-    per run. The summed loss is divided by `denominator`,
-    which is the total weight of the supervised tokens unless it is given.
+    They are computed in passes of at most `token_budget` tokens (a longer sequence is a pass of its own, and a prefix
+    that several share may be a third of one, however long), so the budget decides the result's last bits: fix it per
+    run. The summed loss is divided by `denominator`, which is the total weight of the supervised tokens unless it is
+    given.
     """
 
     sequences: tuple[Sequence, ...]

@@ -167,7 +167,7 @@ def epochs(examples: int) -> int:
 
 
 def batch_size(units: int, tokens: int, base: BaseFacts) -> int:
-    """0.2% of the rows (or pairs); more where a pass would otherwise run half empty."""
+    """0.2% of the rows (or pairs); more where that would keep the device busy for less than 200 ms."""
     by_share = round(0.002 * units)
     by_device = tokens_in(BATCH_SECONDS, base, least=256) * units // max(1, tokens)
     by_steps = units // 16

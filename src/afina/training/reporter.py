@@ -23,6 +23,7 @@ from afina.training import resume_points
 
 LONGEST = 30.0  # seconds between two resume points
 OVERHEAD = 20  # the next one comes sooner where they cost no more than one part in so many of the time
+LEAST = 5  # and later where all weights are written: they never take more than one part in so many
 
 
 def events_in(file: Path) -> list[RunEvent]:
@@ -114,7 +115,7 @@ class Reporter:
             lambda path: self.engine.save(self.spec.adapter, path, state=True),
         )
         cost = time.monotonic() - begun
-        self.resume_due = time.monotonic() + min(LONGEST, OVERHEAD * cost)
+        self.resume_due = time.monotonic() + max(min(LONGEST, OVERHEAD * cost), LEAST * cost)
         self.emit(ResumePointSaved(step=point.step, path=str(point.path.relative_to(self.folder))))
 
     def close(self) -> None:
