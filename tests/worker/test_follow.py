@@ -44,6 +44,7 @@ class Run:
         adapter = self.folder / f"checkpoints/step-{step}"
         adapter.mkdir(parents=True)
         (adapter / "adapter_model.safetensors").write_text(f"weights of step {step}")
+        (adapter / "adapter_config.json").write_text("{}")
         return CheckpointSaved(path=f"checkpoints/step-{step}", metrics=metrics(step))
 
 
