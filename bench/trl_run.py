@@ -1,6 +1,7 @@
 """TRL's SFTTrainer on the same run: the same base, adapter, rows and order, its own everything else."""
 
 import time
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,9 +59,9 @@ class Following(transformers.Trainer):
         )
         return self.lr_scheduler
 
+    @abstractmethod
     def told(self, now: float) -> None:
         """A step has ended at this time."""
-        raise NotImplementedError
 
 
 class Watched(Following):
